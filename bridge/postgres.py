@@ -1,0 +1,143 @@
+"""The one door to PostgreSQL: every connection pins the same settings, and every driver error becomes one of ours.
+
+Law 10: a role's or a database's own settings change the text that a query, a COPY and a slot send, so each connection, the
+walsender's included, is opened with the settings below as start-up options, which rank above both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bridge.errors import BridgeError, ConfigError, Fatal, SourceUnavailable
+
+SETTINGS = {
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "search_path": "pg_catalog",
+    "row_security": "off",
+}
+"""Law 10. `client_encoding` is pinned beside them by its own connection parameter."""
+
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
+_UNAVAILABLE = ("08", "57P", "53", "55006", "25006", "40")
+"""SQLSTATE classes that go away by themselves: connection, shutdown and start-up, resources, object in use, read-only, rollback."""
+
+
+def conninfo(url: str, *, application_name: str, replication: bool = False, connect_timeout: int = 10) -> str:
+    """`url` (URI or keyword form) with our settings added. Raises ConfigError when it is neither."""
+    try:
+        parameters = conninfo_to_dict(url)
+    except psycopg.Error as error:
+        raise ConfigError(
+            "the source is not a PostgreSQL connection string",
+            hint="Write postgresql://user@host:5432/database, or keyword=value pairs.",
+        ) from error
+    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    own = str(parameters.pop("options", "") or "")
+    parameters.update(KEEPALIVES)
+    parameters.setdefault("connect_timeout", str(connect_timeout))
+    parameters["client_encoding"] = "UTF8"
+    parameters["application_name"] = application_name
+    parameters["options"] = f"{own} {options}".strip()
+    if replication:
+        parameters["replication"] = "database"
+    return make_conninfo("", **{name: str(value) for name, value in parameters.items()})
+
+
+def connect(url: str, *, application_name: str = "engram-bridge", replication: bool = False) -> psycopg.Connection:
+    """An autocommit connection with the pinned settings.
+
+    Raises SourceUnavailable when the server cannot be reached, ConfigError when it refuses who we are.
+    """
+    with translated():
+        return psycopg.connect(
+            conninfo(url, application_name=application_name, replication=replication), autocommit=True
+        )
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Driver errors leave as ours: SourceUnavailable for what goes away by itself, Fatal with the SQLSTATE for the rest."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error) from error
+
+
+def translate(error: psycopg.Error) -> BridgeError:
+    """Our error for a driver error. Messages of the server are kept; DETAIL, which can hold row values, is not."""
+    state = error.sqlstate or _state_in(str(error))
+    message = (error.diag.message_primary or str(error)).strip().splitlines()[0] if str(error) else type(error).__name__
+    if state == "28P01" or "password authentication failed" in message or "no password supplied" in message:
+        return ConfigError(
+            f"PostgreSQL refused the password: {message}",
+            hint="Correct the password in the source URL, PGPASSWORD or the password file.",
+        )
+    if state in ("28000", "3D000") or ('database "' in message and "does not exist" in message):
+        return ConfigError(
+            f"PostgreSQL refused the connection: {message}", hint="Check user, database and pg_hba.conf."
+        )
+    if isinstance(error, psycopg.OperationalError) and (state is None or state.startswith(_UNAVAILABLE)):
+        return SourceUnavailable(
+            f"PostgreSQL is not available: {message}", hint="Check host, port and that the server is running."
+        )
+    if state is not None and state.startswith(_UNAVAILABLE):
+        return SourceUnavailable(f"PostgreSQL cannot answer now: {message}")
+    return Fatal(f"PostgreSQL: {message}" + (f" (SQLSTATE {state})" if state else ""))
+
+
+def _state_in(message: str) -> str | None:
+    """The SQLSTATE of a start-up failure that libpq gives as text only (57P03 while the server starts or stops)."""
+    starting = re.search(
+        r"the database system is (starting up|shutting down|in recovery mode|not yet accepting)", message
+    )
+    return "57P03" if starting else None
+
+
+def copy_out(pgconn: pq.abc.PGconn, *, timeout: float | None = None) -> Iterator[bytes]:
+    """The messages of a COPY OUT in progress (`exec_` answered COPY_OUT), one row each.
+
+    The wait is in `select`, so other threads run meanwhile. Raises psycopg.Error when the COPY ends with an error, and
+    SourceUnavailable when nothing came for `timeout` seconds.
+    """
+    while True:
+        size, data = pgconn.get_copy_data(1)
+        if size > 0:
+            yield bytes(data)
+        elif size == 0:
+            readable, _, _ = select.select([pgconn.socket], [], [], timeout)
+            if not readable:
+                raise SourceUnavailable("PostgreSQL sent nothing for too long during a COPY")
+            pgconn.consume_input()
+        else:
+            break
+    result = pgconn.get_result()
+    while result is not None:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result)
+        result = pgconn.get_result()
+
+
+def password_free(url: str) -> str:
+    """The connection string as it may be shown: without its password."""
+    parameters = conninfo_to_dict(url)
+    parameters.pop("password", None)
+    return make_conninfo("", **{name: str(value) for name, value in parameters.items()})
