@@ -68,9 +68,7 @@ def connect(url: str, *, application_name: str = "engram-bridge", replication: b
     Raises SourceUnavailable when the server cannot be reached, ConfigError when it refuses who we are.
     """
     with translated():
-        return psycopg.connect(
-            conninfo(url, application_name=application_name, replication=replication), autocommit=True
-        )
+        return psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
 
 
 @contextlib.contextmanager
@@ -92,9 +90,7 @@ def translate(error: psycopg.Error) -> BridgeError:
             hint="Correct the password in the source URL, PGPASSWORD or the password file.",
         )
     if state in ("28000", "3D000") or ('database "' in message and "does not exist" in message):
-        return ConfigError(
-            f"PostgreSQL refused the connection: {message}", hint="Check user, database and pg_hba.conf."
-        )
+        return ConfigError(f"PostgreSQL refused the connection: {message}", hint="Check user, database and pg_hba.conf.")
     if isinstance(error, psycopg.OperationalError) and (state is None or state.startswith(_UNAVAILABLE)):
         return SourceUnavailable(
             f"PostgreSQL is not available: {message}", hint="Check host, port and that the server is running."
@@ -106,9 +102,7 @@ def translate(error: psycopg.Error) -> BridgeError:
 
 def _state_in(message: str) -> str | None:
     """The SQLSTATE of a start-up failure that libpq gives as text only (57P03 while the server starts or stops)."""
-    starting = re.search(
-        r"the database system is (starting up|shutting down|in recovery mode|not yet accepting)", message
-    )
+    starting = re.search(r"the database system is (starting up|shutting down|in recovery mode|not yet accepting)", message)
     return "57P03" if starting else None
 
 
