@@ -38,7 +38,7 @@ KEEPALIVES = {
 }
 
 _UNAVAILABLE = ("08", "57P", "53", "55006", "25006", "40")
-"""SQLSTATE classes that go away by themselves: connection, shutdown and start-up, resources, object in use, read-only, rollback."""
+"""SQLSTATE classes that go away by themselves: connection, shutdown, resources, object in use, read-only, rollback."""
 
 
 def conninfo(url: str, *, application_name: str, replication: bool = False, connect_timeout: int = 10) -> str:

@@ -1,0 +1,99 @@
+"""The ports: what the core asks of the world, one screen of contract each.
+
+Adapters: `bridge.engram` (Target), `bridge.embedding` (Embedder), `snapshot.refresh` (Reader). The ledger has one home,
+`bridge.ledger`, on two databases; it is no port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bridge.changes import Row
+from bridge.lsn import Lsn
+from bridge.memories import Stored, Write
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Text to vectors. Deterministic: the same text gives the same vector in every process."""
+
+    name: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit row of `dimensions` per text (a zero row never). May be called from several threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the target answered to one write: `suspect` when the answer hints that it was dropped (the x0.9 of engram.md §0a)."""
+
+    memory_id: str
+    suspect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """A space as the target reports it: how many rows count against its capacity, and when this process made it."""
+
+    name: str
+    counted: int
+    created_at: str
+
+
+class Target(Protocol):
+    """An Engram server. Nothing that it acknowledges is believed before it was read back (law 6).
+
+    Every method may raise TargetUnavailable: what it was asked may then have happened or not. One space is written by one
+    caller at a time; different spaces in parallel.
+    """
+
+    def open(self, space: str) -> SpaceState:
+        """Make sure that the space exists (seconds, the first time) and tell its state. Idempotent."""
+
+    def remember(self, space: str, writes: Sequence[Write]) -> list[Kept | Exception]:
+        """Store in order; one answer a write: Kept, or TargetRejected for a write that can never be stored."""
+
+    def forget(self, space: str, memory_ids: Sequence[str]) -> None:
+        """Forget each; one that is not there is fine. Deleted in memory only: a restart may bring it back."""
+
+    def read(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
+        """Read back by id, in order; None when the target does not have it. The only proof there is."""
+
+    def scan(self, space: str) -> Iterator[Stored]:
+        """List pages of the space: hints only. Can show rows whose `read` is None; can repeat; the caller keeps writers away."""
+
+    def epoch(self) -> str:
+        """Changes with each start of the server: what was in it may have changed."""
+
+    def healthy(self) -> bool:
+        """Whether an ordinary write, read and forget in the probe space work now. Never raises for a refusal."""
+
+
+class Reading(Protocol):
+    """The answer of a `Reader`: rows by key text, all read by one statement."""
+
+    rows: dict[tuple[str, ...], Row]
+    lsn: Lsn
+
+    def visible(self, xid: int) -> bool:
+        """Whether that transaction (32-bit id) was visible to the statement. False: what was read may be older (law 11)."""
+
+
+class Reader(Protocol):
+    """Reads rows again, by key, whole, from the primary. Raises SourceUnavailable; Fatal when the table cannot be read."""
+
+    def read(self, table: Any, keys: Sequence[tuple[str, ...]]) -> Reading:
+        """The rows of these keys that exist now; `lsn` is a WAL position taken after the read."""
+
+    def read_same(self, table: Any, rows: Sequence[Row]) -> Reading:
+        """For a keyless table: which of these very rows still exist. `rows` of the answer is keyed by the row's own values."""
+
+
+Clock = Callable[[], float]
