@@ -1,0 +1,88 @@
+"""What is to be done to a key now: the version gate (law 2). Pure.
+
+    known   the highest of: the version that the ledger expects of the key, and its table's floor (TRUNCATE)
+    parked  the key waits for a person or a timer (law 8): only the version of what waits moves
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from bridge.lsn import LOWEST, Lsn, Version
+from bridge.works import Kind, Work
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the ledger expects of one key: the row's version, digests of body and references, or a tombstone.
+
+    `xid` is the transaction of the version, None for a snapshot row (it was visible when it was read). `refreshed` is a WAL
+    position: the content may be newer than the version says, as new as this; it is served once the frontier has passed it.
+    """
+
+    version: Version
+    digest: str
+    references: str
+    live: bool
+    shard: int
+    xid: int | None = None
+    refreshed: Lsn = 0
+
+
+@dataclass(slots=True)
+class Parked:
+    """A key that could not be applied: a reason and the latest version that waits, never the content."""
+
+    reason: str
+    detail: str
+    version: Version
+    xid: int | None
+    since: float
+    attempts: int = 0
+    retry_at: float | None = None
+    dropped: bool = False
+
+
+class Action(enum.Enum):
+    """The gate's answer."""
+
+    SUPERSEDED = "superseded"
+    WAIT = "wait"
+    WRITE = "write"
+    FORGET = "forget"
+    REFRESH = "refresh"
+    LOOK = "look"
+
+
+def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | None) -> Action:
+    """What the lane does for this work.
+
+    `LOOK` is for a suspicion: read the memory first, then refresh what differs. A refresh of a key that the ledger does not know
+    is a look as well: what is found there is nobody's.
+    """
+    known = max(entry.version if entry else LOWEST, floor)
+    fresh = work.kind is not Kind.NOTHING and work.version > known
+    if parked is not None and not parked.dropped and not work.retry:
+        return Action.WAIT if fresh or work.refresh or work.suspect else Action.SUPERSEDED
+    if fresh:
+        if work.kind is Kind.DELETE:
+            return Action.REFRESH if work.plan.keyless else Action.FORGET
+        return Action.REFRESH if work.partial else Action.WRITE
+    if parked is not None and not parked.dropped:
+        return Action.REFRESH
+    if work.suspect or (work.refresh and entry is None):
+        return Action.LOOK
+    return Action.REFRESH if work.refresh else Action.SUPERSEDED
+
+
+def expected_version(work: Work, entry: Entry | None, parked: Parked | None, floor: Version) -> Version:
+    """The version that a refreshed row is written under: the newest that is known of its key."""
+    waiting = work.version if work.kind is not Kind.NOTHING else LOWEST
+    return max(waiting, entry.version if entry else LOWEST, parked.version if parked else LOWEST, floor)
+
+
+def visible_needs(work: Work, entry: Entry | None, parked: Parked | None) -> list[int]:
+    """The transactions that a re-read must have seen to count (law 11)."""
+    xids = (work.xid, entry.xid if entry else None, parked.xid if parked else None)
+    return [xid for xid in xids if xid is not None]

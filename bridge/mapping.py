@@ -1,0 +1,451 @@
+"""Row -> memory: spaces, shards, ids, content, text, time, confidence, references. Pure; the heart of the bridge.
+
+`compile_mapping` turns the catalogue and the table options into one `TablePlan` a table; everything that can be wrong with names
+is said there, before a row is read. A plan's functions are then called once a row.
+
+Ids are `<table>_<key>`; composite keys join with `_`, and a `_` or `%` inside a component of a composite key is percent-encoded,
+so that ids cannot collide and a key can be taken apart again. The shard of a memory is chosen by CRC-32 of its id, which every
+process and every version of Python computes alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping as MappingABC, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from json.encoder import encode_basestring
+
+from bridge import values
+from bridge.changes import UNCHANGED, Row
+from bridge.errors import ConfigError, MappingError
+from bridge.memories import EDGE_WEIGHT, RESERVED, Edge, Memory, Reference, digest, stamp_content
+from bridge.schema import Column, ForeignKey, Table
+
+CONFIDENCE_CLASSES = {"verified": 0.90, "indexed": 0.85, "user_content": 0.70, "derived": 0.60}
+"""Contradiction C3 of the requirements: the class of a table's rows and the confidence it stands for."""
+
+REASONING = "Migrated from authoritative PostgreSQL database"
+
+SPACE_NAME = re.compile(r"[a-z0-9_-]{3,64}\Z")
+SHARD_ROOM = 4
+LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What the configuration says about one table; None means: decided from the catalogue."""
+
+    space: str | None = None
+    shards: int = 1
+    text: tuple[str, ...] | None = None
+    timestamp: str | None = None
+    confidence: str | float = "verified"
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    collapse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose memories these are: stands in every stamp."""
+
+    ledger: str
+    migration: str
+    migrated_at: str
+    space_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A compiled foreign key: how to read its values from a row and how to name the parent."""
+
+    constraint: str
+    columns: tuple[tuple[int, str, Callable[[str], str]], ...]
+    parent: int
+    key_order: tuple[int, ...] | None
+    lookup: str | None
+    comparables: tuple[Callable[[str], str], ...]
+
+
+@dataclass(slots=True)
+class TablePlan:
+    """How the rows of one table become memories. Rows are in the order of `table.columns`, which are the carried ones."""
+
+    number: int
+    table: Table
+    options: TableOptions
+    prefix: str
+    spaces: tuple[str, ...]
+    key_indexes: tuple[int, ...]
+    text_columns: tuple[tuple[int, str], ...]
+    timestamp_index: int | None
+    fixed: str
+    links: tuple[_Link, ...] = ()
+    alternates: tuple[tuple[str, tuple[tuple[int, Callable[[str], str]], ...]], ...] = ()
+    body: Callable[[Row], str] = field(repr=False, default=lambda _row: "{}")
+    parents: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def keyless(self) -> bool:
+        """The table has no key: a row is its own identity, and duplicates collapse."""
+        return not self.key_indexes
+
+    def key_of(self, row: Row) -> str:
+        """The key part of the memory id. Raises MappingError when a key column is missing or is no valid UTF-8."""
+        if not self.key_indexes:
+            return digest(self.body(row))
+        if len(self.key_indexes) == 1:
+            value = row[self.key_indexes[0]]
+            if type(value) is str:
+                return value
+        return join_key([self._key_text(row[index]) for index in self.key_indexes])
+
+    def _key_text(self, value: object) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bytes):
+            raise MappingError(
+                f"a key of {self.table.label} is not valid UTF-8",
+                reason="encoding",
+                hint="Correct the row, or convert the database to UTF8.",
+            )
+        raise MappingError(f"a key column of {self.table.label} has no value")
+
+    def key_values(self, key: str) -> tuple[str, ...]:
+        """The key columns' text, taken from the key part of an id."""
+        return (key,) if len(self.key_indexes) == 1 else split_key(key)
+
+    def shard_of(self, key: str) -> int:
+        """Which of the table's spaces holds this key."""
+        return zlib.crc32((self.prefix + key).encode()) % len(self.spaces) if len(self.spaces) > 1 else 0
+
+    def space_of(self, key: str) -> str:
+        """The space that holds this key."""
+        return self.spaces[self.shard_of(key)]
+
+    def memory(self, row: Row, key: str) -> Memory:
+        """The memory of a whole row. Raises MappingError."""
+        body = self.body(row)
+        return Memory(
+            table=self.number,
+            key=key,
+            memory_id=self.prefix + key,
+            body=body,
+            digest=digest(body),
+            text=self._text(row, body),
+            when=self._when(row),
+            references=tuple(self._references(row)) if self.links else (),
+            alternates=tuple(self._alternates(row)) if self.alternates else (),
+        )
+
+    def _text(self, row: Row, body: str) -> str:
+        parts = [f"{name}: {row[index]}" for index, name in self.text_columns if row[index] is not None]
+        return " | ".join(parts) if parts else body
+
+    def _when(self, row: Row) -> float | None:
+        if self.timestamp_index is None:
+            return None
+        value = row[self.timestamp_index]
+        return epoch_seconds(value) if isinstance(value, str) else None
+
+    def _references(self, row: Row) -> Iterable[Reference]:
+        for link in self.links:
+            texts = [row[index] for index, _name, _encode in link.columns]
+            if any(not isinstance(text, str) for text in texts):
+                continue
+            columns = ",".join(
+                f"{encode_basestring(name)}:{encode(text)}"  # type: ignore[arg-type]
+                for (_index, name, encode), text in zip(link.columns, texts, strict=True)
+            )
+            to = None
+            lookup = None
+            if link.key_order is not None:
+                to = join_key([texts[position] for position in link.key_order])  # type: ignore[misc]
+            elif link.lookup is not None:
+                lookup = (link.lookup, alternate_value(zip(link.comparables, texts, strict=True)))  # type: ignore[arg-type]
+            yield Reference(link.constraint, "{" + columns + "}", link.parent, to, lookup)
+
+    def _alternates(self, row: Row) -> Iterable[tuple[str, str]]:
+        for name, columns in self.alternates:
+            texts = [(comparable, row[index]) for index, comparable in columns]
+            if all(isinstance(text, str) for _comparable, text in texts):
+                yield name, alternate_value(texts)  # type: ignore[arg-type]
+
+    def references_json(self, memory: Memory, edges: Sequence[Edge]) -> str:
+        """The `refs` of the stamp: one object a reference, `to` the parent's memory id or null while it is not known."""
+        parts = []
+        for reference, edge in zip(memory.references, edges, strict=True):
+            to = "null" if edge.to is None else encode_basestring(self.parents[edge.parent] + edge.to)
+            parts.append(
+                f'{{"type":"references","constraint":{encode_basestring(reference.constraint)},'
+                f'"columns":{reference.columns},"to":{to},"weight":{EDGE_WEIGHT}}}'
+            )
+        return "[" + ",".join(parts) + "]"
+
+    def content(self, memory: Memory, version: str, references: str) -> str:
+        """What Engram stores: the row, and the stamp at its end."""
+        return stamp_content(
+            memory.body,
+            version=version,
+            body_digest=memory.digest,
+            fixed=self.fixed,
+            key=memory.key,
+            references=references,
+        )
+
+
+@dataclass(slots=True)
+class Mapping:
+    """The plans of all carried tables, by label and by number in the ledger."""
+
+    plans: dict[str, TablePlan]
+    numbered: dict[int, TablePlan]
+
+    @property
+    def spaces(self) -> list[str]:
+        """Every space that is used, once, in the order of the tables."""
+        return list(dict.fromkeys(space for plan in self.plans.values() for space in plan.spaces))
+
+
+def join_key(components: Sequence[str]) -> str:
+    """The key part of an id from the key columns' text."""
+    if len(components) == 1:
+        return components[0]
+    return "_".join(component.replace("%", "%25").replace("_", "%5F") for component in components)
+
+
+def split_key(key: str) -> tuple[str, ...]:
+    """The components of a composite key: the inverse of `join_key`."""
+    return tuple(component.replace("%5F", "_").replace("%25", "%") for component in key.split("_"))
+
+
+def alternate_value(parts: Iterable[tuple[Callable[[str], str], str]]) -> str:
+    """The text under which a row is found by values that are not its memory key."""
+    return "[" + ",".join(encode_basestring(comparable(text)) for comparable, text in parts) + "]"
+
+
+def epoch_seconds(text: str) -> float | None:
+    """Seconds since 1970 of PostgreSQL's text of a date or timestamp, held within 1970…9999 (engram.md, trap 19).
+
+    The exact value stays in the content. None when the text is of another form.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        if text.endswith(" BC") or text == "-infinity":
+            return 0.0
+        return LAST_SECOND if text == "infinity" or re.match(r"\d{5,}-", text) else None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(moment.timestamp(), 0.0), LAST_SECOND)
+
+
+def compile_mapping(
+    tables: Sequence[Table],
+    options: MappingABC[str, TableOptions],
+    identity: Identity,
+    numbers: MappingABC[str, int],
+) -> Mapping:
+    """The plans of `tables`. `options` and `numbers` are by label.
+
+    Raises ConfigError for columns that do not exist, names that are invalid, spaces and ids that collide.
+    """
+    chosen = {table.label: _carried(table, options.get(table.label, TableOptions())) for table in tables}
+    spaces = _spaces(chosen, options, identity.space_prefix)
+    plans = {
+        label: _plan(table, options.get(label, TableOptions()), numbers[label], spaces[label], identity)
+        for label, table in chosen.items()
+    }
+    _refuse_shared_ids(list(plans.values()))
+    for plan in plans.values():
+        _link(plan, plans)
+    return Mapping(plans, {plan.number: plan for plan in plans.values()})
+
+
+def _carried(table: Table, options: TableOptions) -> Table:
+    """The table with the columns that the options leave."""
+    names = {column.name for column in table.columns}
+    for wanted in (*(options.include or ()), *options.exclude, *(options.text or ())):
+        if wanted not in names:
+            raise ConfigError(
+                f"tables.{table.label}: there is no column {wanted!r}", hint=f"The columns are: {', '.join(sorted(names))}."
+            )
+    kept = tuple(
+        column
+        for column in table.columns
+        if (options.include is None or column.name in options.include) and column.name not in options.exclude
+    )
+    missing = [name for name in table.key if name not in {column.name for column in kept}]
+    if missing:
+        raise ConfigError(
+            f"tables.{table.label}: the key column {missing[0]!r} is excluded", hint="A memory cannot be named without its key."
+        )
+    if any(column.name == RESERVED for column in kept):
+        raise ConfigError(
+            f"{table.label} has a column named {RESERVED!r}, which the bridge needs for its stamp",
+            hint=f"Exclude it: tables: {{{table.label}: {{exclude: [{RESERVED}]}}}}.",
+        )
+    return replace(table, columns=kept)
+
+
+def space_name(table: Table) -> str:
+    """The space of a table by default: its name made valid (contradiction C1), at most 60 characters to leave room for shards."""
+    name = table.name if table.schema == "public" else f"{table.schema}_{table.name}"
+    name = re.sub(r"[^a-z0-9_-]", "_", name.lower())
+    if len(name) > 64 - SHARD_ROOM:
+        name = f"{name[: 64 - SHARD_ROOM - 9]}-{_short_hash(table.label)}"
+    return name.ljust(3, "_")
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _spaces(
+    tables: MappingABC[str, Table], options: MappingABC[str, TableOptions], prefix: str
+) -> dict[str, tuple[str, ...]]:
+    """The spaces of every table. Tables that would share one by default are told apart by a hash of their full names."""
+    chosen: dict[str, str] = {}
+    plain_first = sorted(tables.values(), key=lambda table: (space_name(table) != table.name, table.label))
+    for table in plain_first:
+        wanted = options.get(table.label, TableOptions()).space
+        if wanted is None:
+            wanted = prefix + space_name(table)
+            if wanted in chosen.values():
+                wanted = f"{wanted[: 64 - SHARD_ROOM - 9]}-{_short_hash(table.label)}"
+        chosen[table.label] = wanted
+    result = {}
+    for label, name in chosen.items():
+        shards = options.get(label, TableOptions()).shards
+        names = (name,) if shards == 1 else tuple(f"{name}-{shard}" for shard in range(shards))
+        for each in names:
+            if not SPACE_NAME.match(each):
+                raise ConfigError(
+                    f"tables.{label}.space: {each!r} is no valid space name",
+                    hint="3 to 64 characters of a-z, 0-9, '_' and '-'.",
+                )
+        result[label] = names
+    return result
+
+
+def _refuse_shared_ids(plans: Sequence[TablePlan]) -> None:
+    """Two tables whose ids could be the same in one space are an error, not a surprise."""
+    for first in plans:
+        for second in plans:
+            shared = set(first.spaces) & set(second.spaces)
+            if first is second or not shared or not second.prefix.startswith(first.prefix):
+                continue
+            if len(first.spaces) != len(second.spaces) or first.prefix == second.prefix or not _integer_key(first):
+                raise ConfigError(
+                    f"{first.table.label} and {second.table.label} could use the same memory id in the space {min(shared)!r}",
+                    hint=f"Give one of them a space of its own: tables: {{{second.table.label}: {{space: …}}}}.",
+                )
+
+
+def _integer_key(plan: TablePlan) -> bool:
+    """Keys of digits alone cannot contain the name of another table."""
+    return bool(plan.key_indexes) and all(
+        plan.table.columns[index].type.name in ("int2", "int4", "int8") for index in plan.key_indexes
+    )
+
+
+def _plan(table: Table, options: TableOptions, number: int, spaces: tuple[str, ...], identity: Identity) -> TablePlan:
+    index = {column.name: position for position, column in enumerate(table.columns)}
+    texts = options.text if options.text is not None else [c.name for c in table.columns if values.is_text(c.type)]
+    return TablePlan(
+        number=number,
+        table=table,
+        options=options,
+        prefix=(table.name if table.schema == "public" else f"{table.schema}_{table.name}") + "_",
+        spaces=spaces,
+        key_indexes=tuple(index[name] for name in table.key),
+        text_columns=tuple((index[name], name) for name in texts if name in index),
+        timestamp_index=_timestamp_index(table, options, index),
+        fixed=_fixed(table, options, identity),
+        body=values.row_encoder(table.columns),
+    )
+
+
+def _timestamp_index(table: Table, options: TableOptions, index: MappingABC[str, int]) -> int | None:
+    name = options.timestamp or "created_at"
+    if name in index and values.is_timestamp(table.column(name).type):
+        return index[name]
+    if options.timestamp is not None:
+        known = [column.name for column in table.columns if values.is_timestamp(column.type)]
+        raise ConfigError(
+            f"tables.{table.label}.timestamp: {name!r} is no date or timestamp column",
+            hint=f"There is: {', '.join(known) or 'none'}.",
+        )
+    return None
+
+
+def _fixed(table: Table, options: TableOptions, identity: Identity) -> str:
+    """The part of the stamp that all rows of a table share, as JSON without braces."""
+    if isinstance(options.confidence, str):
+        name, confidence = options.confidence, CONFIDENCE_CLASSES[options.confidence]
+    else:
+        name, confidence = "configured", float(options.confidence)
+    return (
+        f'"table":{encode_basestring(table.label)},"source":"postgres","ledger":{encode_basestring(identity.ledger)},'
+        f'"migration":{encode_basestring(identity.migration)},"migrated_at":{encode_basestring(identity.migrated_at)},'
+        f'"class":{encode_basestring(name)},"confidence":{confidence},"why":{encode_basestring(REASONING)},'
+        f'"tags":["postgres",{encode_basestring(table.name)}]'
+    )
+
+
+def _link(plan: TablePlan, plans: MappingABC[str, TablePlan]) -> None:
+    """Compile the foreign keys of a plan; parents that are not carried are left out (they are external, C22)."""
+    index = {column.name: position for position, column in enumerate(plan.table.columns)}
+    links = []
+    for key in sorted(plan.table.foreign_keys, key=lambda key: key.name):
+        parent = plans.get(".".join(key.parent))
+        if parent is None or any(name not in index for name in key.columns):
+            continue
+        links.append(_compile_link(plan, key, parent, index))
+        plan.parents[parent.number] = parent.prefix
+    plan.links = tuple(links)
+
+
+def _compile_link(plan: TablePlan, key: ForeignKey, parent: TablePlan, index: MappingABC[str, int]) -> _Link:
+    children = [plan.table.column(name) for name in key.columns]
+    parents = [parent.table.column(name) for name in key.parent_columns]
+    columns = tuple((index[c.name], c.name, values.encoder(c.type)) for c in children)
+    direct = set(key.parent_columns) == set(parent.table.key) and all(map(_same_text, children, parents))
+    if direct:
+        order = tuple(key.parent_columns.index(name) for name in parent.table.key)
+        return _Link(key.name, columns, parent.number, order, None, ())
+    lookup = f"{parent.number}:{','.join(key.parent_columns)}"
+    _offer_alternate(parent, lookup, parents)
+    return _Link(key.name, columns, parent.number, None, lookup, tuple(values.comparable(c.type) for c in children))
+
+
+_INTEGERS = frozenset({"int2", "int4", "int8"})
+_TEXTS = frozenset({"text", "varchar"})
+
+
+def _same_text(child: Column, parent: Column) -> bool:
+    """Whether equal values of the two columns always have the same text."""
+    if not values.is_stable(child.type) or not values.is_stable(parent.type):
+        return False
+    names = {child.type.name, parent.type.name}
+    return child.type.oid == parent.type.oid or names <= _INTEGERS or names <= _TEXTS
+
+
+def _offer_alternate(parent: TablePlan, name: str, columns: Sequence[Column]) -> None:
+    """The parent's rows must be found by these columns."""
+    if any(known == name for known, _columns in parent.alternates):
+        return
+    index = {column.name: position for position, column in enumerate(parent.table.columns)}
+    parent.alternates += ((name, tuple((index[c.name], values.comparable(c.type)) for c in columns)),)
+
+
+def completed(new: Row, earlier: Row | None) -> Row:
+    """`new` with its unchanged columns taken from an earlier waiting row of the same plan, as far as that has them."""
+    if earlier is None:
+        return new
+    return tuple(old if value is UNCHANGED else value for value, old in zip(new, earlier, strict=True))
+
+

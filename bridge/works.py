@@ -1,0 +1,117 @@
+"""What waits to be done to one key, and how waiting works of one key collapse into the last (law 3).
+
+A `Work` says *put this key in order*: by a change with a version (a whole row, a row with unchanged columns, or a delete),
+by a refresh (read the row again, law 11), by a suspicion (look whether the target really holds what the ledger expects), or by
+several at once. What is really done is decided in the key's lane, from the ledger, when its turn comes.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from bridge.changes import UNCHANGED, Row
+from bridge.frontier import Token
+from bridge.lsn import LOWEST, Version, split_version
+from bridge.mapping import TablePlan, completed
+from bridge.memories import Key
+
+
+class Kind(enum.Enum):
+    """What the change of a work is, if it has one."""
+
+    NOTHING = "nothing"
+    ROW = "row"
+    DELETE = "delete"
+
+
+@dataclass(slots=True)
+class Work:
+    """One key to put in order.
+
+    `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change. `refresh`: read the row
+    again whatever the version says; `suspect`: first look at the target, and leave it alone when it is as expected.
+    `retry`: a parked key's turn. `commit_time` (seconds since 1970) is for lag only.
+    """
+
+    plan: TablePlan
+    key: str
+    kind: Kind = Kind.NOTHING
+    row: Row | None = None
+    version: Version = LOWEST
+    xid: int | None = None
+    commit_time: float | None = None
+    refresh: bool = False
+    suspect: bool = False
+    retry: bool = False
+    background: bool = False
+    in_doubt: bool = False
+    attempts: int = 0
+    not_before: float = 0.0
+    waiting_since: float = 0.0
+    tokens: list[Token] = field(default_factory=list)
+
+    @property
+    def ledger_key(self) -> Key:
+        """The key under which the ledger knows it."""
+        return (self.plan.number, self.key)
+
+    @property
+    def partial(self) -> bool:
+        """The row has columns that were not sent."""
+        return self.row is not None and any(value is UNCHANGED for value in self.row)
+
+
+def merge(earlier: Work, later: Work) -> Work:
+    """One work for two of the same key: the higher version wins, every token and every wish is kept.
+
+    An unchanged column is carried forward from the earlier row only when both came by the stream and in its order: then no
+    change of the key lies between them. A snapshot row can be older than a change that has been applied since, and so can a
+    change that is delivered again.
+    """
+    newer, older = (later, earlier) if later.version >= earlier.version else (earlier, later)
+    if newer.kind is Kind.NOTHING:
+        newer, older = older, newer
+    row = newer.row
+    if row is not None and newer is later and older.row is not None and _streamed(older) and newer.partial:
+        row = completed(row, older.row) if newer.plan.table.columns == older.plan.table.columns else row
+    return Work(
+        plan=newer.plan,
+        key=newer.key,
+        kind=newer.kind,
+        row=row,
+        version=newer.version,
+        xid=newer.xid,
+        commit_time=newer.commit_time,
+        refresh=earlier.refresh or later.refresh,
+        suspect=earlier.suspect or later.suspect,
+        retry=earlier.retry or later.retry,
+        background=earlier.background and later.background,
+        in_doubt=earlier.in_doubt or later.in_doubt,
+        attempts=max(earlier.attempts, later.attempts),
+        not_before=min(earlier.not_before, later.not_before),
+        waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
+        tokens=earlier.tokens + later.tokens,
+    )
+
+
+def _streamed(work: Work) -> bool:
+    """Its change came by the stream: only snapshot rows have the ordinal 0."""
+    return split_version(work.version)[2] > 0
+
+
+@dataclass(slots=True)
+class Sweep:
+    """A TRUNCATE in one lane: forget what the table has there below `version`."""
+
+    plan: TablePlan
+    version: Version
+    tokens: list[Token] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Compare a whole space with the ledger, in its lane (target epoch)."""
+
+    space: str
+    epoch: str
