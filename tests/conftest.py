@@ -1,0 +1,108 @@
+"""Fixtures for every tier: a PostgreSQL server for the session, and a fresh database for each test that asks for one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bridge.errors import ConfigError
+from bridge.sandbox.postgres import SandboxPostgres
+
+DSN = os.environ.get("ENGRAM_BRIDGE_TEST_DSN")
+
+
+class Server(Protocol):
+    """A server that tests may make databases on."""
+
+    def url(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
+        """A connection string."""
+        ...
+
+
+class ExternalServer:
+    """The server of ENGRAM_BRIDGE_TEST_DSN: a superuser's connection string; needs wal_level=logical."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+
+    def url(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
+        """The DSN, led to another database, and to another user when one is named."""
+        parameters = conninfo_to_dict(self.dsn) | {"dbname": database}
+        if user not in (None, "postgres"):
+            parameters |= {"user": user, "password": password}
+        return make_conninfo("", **{name: str(value) for name, value in parameters.items() if value is not None})
+
+
+def pytest_report_header() -> str:
+    """The server's version, which decides what the integration tests have shown."""
+    if DSN:
+        with psycopg.connect(DSN) as connection:
+            return f"postgresql: {connection.info.server_version} (ENGRAM_BRIDGE_TEST_DSN)"
+    try:
+        binaries = SandboxPostgres(Path("unused")).bin_path
+    except ConfigError as error:
+        return f"postgresql: none, {error}"
+    version = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return f"postgresql: {version.split()[-1]} (sandbox)"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One server for the whole session: the sandbox's, or the one that ENGRAM_BRIDGE_TEST_DSN names."""
+    if DSN:
+        yield ExternalServer(DSN)
+        return
+    with tempfile.TemporaryDirectory(prefix="engram-bridge-", ignore_cleanup_errors=True) as folder:
+        server = SandboxPostgres(Path(folder) / "data")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def database(postgres: Server) -> Iterator[str]:
+    """The URL of a fresh, empty database; afterwards it is dropped with its slots."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(sql.Identifier(name)))
+    try:
+        yield postgres.url(name)
+    finally:
+        drop_database(postgres, name)
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[SandboxPostgres]:
+    """A server of the test's own, to stop, kill and restart. Costs about two seconds."""
+    server = SandboxPostgres(tmp_path / "data")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def drop_database(server: Server, name: str) -> None:
+    """Drop a database with its slots, whoever still uses them."""
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        prepared = admin.execute("select gid from pg_prepared_xacts where database = %s", (name,)).fetchall()
+        if prepared:
+            with psycopg.connect(server.url(name), autocommit=True) as inside:
+                for (gid,) in prepared:
+                    inside.execute(sql.SQL("rollback prepared {}").format(sql.Literal(gid)))
+        terminate = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s and pid <> pg_backend_pid()"
+        admin.execute(terminate, (name,))
+        admin.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s", (name,))
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
