@@ -24,10 +24,11 @@ STAGES: tuple[Stage, Stage] = ("written", "proven")
 class Token:
     """Counts the unfinished works of one transaction or chunk, by stage. Guarded by the frontier's lock."""
 
-    __slots__ = ("_lock", "closed", "commit_time", "end", "pending")
+    __slots__ = ("_lock", "closed", "commit_time", "end", "pending", "streamed")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, *, streamed: bool = True) -> None:
         self._lock = lock
+        self.streamed = streamed
         self.pending = {"written": 0, "proven": 0}
         self.closed = False
         self.end: Lsn = 0

@@ -1,7 +1,7 @@
 """What is to be done to a key now: the version gate (law 2). Pure.
 
-    known   the highest of: the version that the ledger expects of the key, and its table's floor (TRUNCATE)
-    parked  the key waits for a person or a timer (law 8): only the version of what waits moves
+known   the highest of: the version that the ledger expects of the key, and its table's floor (TRUNCATE)
+parked  the key waits for a person or a timer (law 8): only the version of what waits moves
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
     """What the lane does for this work.
 
     `LOOK` is for a suspicion: read the memory first, then refresh what differs. A refresh of a key that the ledger does not know
-    is a look as well: what is found there is nobody's.
+    is a look as well: what is found there is nobody's. So is a superseded work that may have been sent before (a TRUNCATE came
+    between): nothing else would find what it left.
     """
     known = max(entry.version if entry else LOWEST, floor)
     fresh = work.kind is not Kind.NOTHING and work.version > known
@@ -71,7 +72,7 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
         return Action.REFRESH if work.partial else Action.WRITE
     if parked is not None and not parked.dropped:
         return Action.REFRESH
-    if work.suspect or (work.refresh and entry is None):
+    if work.suspect or work.in_doubt or (work.refresh and entry is None):
         return Action.LOOK
     return Action.REFRESH if work.refresh else Action.SUPERSEDED
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping as MappingABC, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from json.encoder import encode_basestring
@@ -72,7 +73,11 @@ class _Link:
 
 @dataclass(slots=True)
 class TablePlan:
-    """How the rows of one table become memories. Rows are in the order of `table.columns`, which are the carried ones."""
+    """How the rows of one table become memories.
+
+    Rows are in the order of `table.columns`, which are the carried ones; `left_out` are those that the options exclude.
+    `parents` are the id prefixes of the tables that its foreign keys point at, by number.
+    """
 
     number: int
     table: Table
@@ -87,6 +92,7 @@ class TablePlan:
     alternates: tuple[tuple[str, tuple[tuple[int, Callable[[str], str]], ...]], ...] = ()
     body: Callable[[Row], str] = field(repr=False, default=lambda _row: "{}")
     parents: dict[int, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def keyless(self) -> bool:
@@ -142,7 +148,11 @@ class TablePlan:
         )
 
     def _text(self, row: Row, body: str) -> str:
-        parts = [f"{name}: {row[index]}" for index, name in self.text_columns if row[index] is not None]
+        parts = []
+        for index, name in self.text_columns:
+            value = row[index]
+            if isinstance(value, str):
+                parts.append(f"{name}: {value}")
         return " | ".join(parts) if parts else body
 
     def _when(self, row: Row) -> float | None:
@@ -262,6 +272,9 @@ def compile_mapping(
     _refuse_shared_ids(list(plans.values()))
     for plan in plans.values():
         _link(plan, plans)
+    for table in tables:
+        plan = plans[table.label]
+        plan.left_out = tuple(column.name for column in table.columns if column not in plan.table.columns)
     return Mapping(plans, {plan.number: plan for plan in plans.values()})
 
 
@@ -304,9 +317,7 @@ def _short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _spaces(
-    tables: MappingABC[str, Table], options: MappingABC[str, TableOptions], prefix: str
-) -> dict[str, tuple[str, ...]]:
+def _spaces(tables: MappingABC[str, Table], options: MappingABC[str, TableOptions], prefix: str) -> dict[str, tuple[str, ...]]:
     """The spaces of every table. Tables that would share one by default are told apart by a hash of their full names."""
     chosen: dict[str, str] = {}
     plain_first = sorted(tables.values(), key=lambda table: (space_name(table) != table.name, table.label))
@@ -447,5 +458,3 @@ def completed(new: Row, earlier: Row | None) -> Row:
     if earlier is None:
         return new
     return tuple(old if value is UNCHANGED else value for value, old in zip(new, earlier, strict=True))
-
-

@@ -22,6 +22,8 @@ from bridge.lsn import Version
 RESERVED = "_bridge"
 _MARK = f',"{RESERVED}":'
 _ONLY = f'{{"{RESERVED}":'
+_REFS = ',"refs":'
+"""Last member of the stamp; before it stand strings only, in which quotes are escaped, so its first occurrence is the one."""
 
 Key: TypeAlias = tuple[int, str]
 """A memory's key in the ledger: the number of its table, and the key part of its id."""
@@ -156,7 +158,7 @@ def read_stamp(content: str) -> Stamp | None:
             ledger=stamp["ledger"],
             table=stamp["table"],
             key=stamp["key"],
-            references=json.dumps(stamp["refs"], ensure_ascii=False, separators=(",", ":")),
+            references=parts[1][parts[1].index(_REFS) + len(_REFS) : -1],
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -31,7 +31,8 @@ class Work:
 
     `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change. `refresh`: read the row
     again whatever the version says; `suspect`: first look at the target, and leave it alone when it is as expected.
-    `retry`: a parked key's turn. `commit_time` (seconds since 1970) is for lag only.
+    `retry`: a parked key's turn. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
+    `tokens` are told when the work is proven and recorded, `unwritten` when it is written.
     """
 
     plan: TablePlan
@@ -50,6 +51,20 @@ class Work:
     not_before: float = 0.0
     waiting_since: float = 0.0
     tokens: list[Token] = field(default_factory=list)
+    unwritten: list[Token] = field(default_factory=list)
+    size: int = 0
+
+    def belongs_to(self, token: Token) -> None:
+        """Count this work to a transaction or chunk."""
+        token.add()
+        self.tokens.append(token)
+        self.unwritten.append(token)
+
+    def written(self) -> None:
+        """Engram has acknowledged it, or it needs no write."""
+        for token in self.unwritten:
+            token.done("written")
+        self.unwritten = []
 
     @property
     def ledger_key(self) -> Key:
@@ -92,6 +107,8 @@ def merge(earlier: Work, later: Work) -> Work:
         not_before=min(earlier.not_before, later.not_before),
         waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
         tokens=earlier.tokens + later.tokens,
+        unwritten=earlier.unwritten + later.unwritten,
+        size=max(earlier.size, later.size),
     )
 
 
@@ -111,7 +128,11 @@ class Sweep:
 
 @dataclass(slots=True)
 class Comparison:
-    """Compare a whole space with the ledger, in its lane (target epoch)."""
+    """Compare a whole space with the ledger, in its lane (target epoch). `token` is set once `found` suspicions were put;
+    `reload` are keyless tables that have to be read whole."""
 
     space: str
     epoch: str
+    found: int = 0
+    reload: list[TablePlan] = field(default_factory=list)
+    token: Token | None = None

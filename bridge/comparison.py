@@ -1,0 +1,75 @@
+"""A whole space against the ledger: after a restart of the target, or after a run that did not end in order.
+
+List pages are hints. They are read while the space's lane does nothing else, so they do not shift; each difference becomes a
+suspicion, which the lane settles by a GET and, if it is true, by a refresh. What the ledger does not know but bears our stamp was
+written by a run that died before it could record it, or came back from the dead: it is looked at and forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from bridge.gate import Entry
+from bridge.mapping import TablePlan
+from bridge.memories import Stored
+from bridge.works import Work
+from bridge.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+
+def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePlan]]:
+    """A suspicion for every key of the space that the list pages show unlike the ledger, and the keyless tables among them.
+
+    A row without a key cannot be read again by what the ledger knows of it: its table has to be read whole.
+    Raises TargetUnavailable.
+    """
+    expected = _expected(shop, space)
+    unseen = {memory_id for memory_id, (_plan, _key, entry) in expected.items() if entry.live}
+    suspects: dict[str, Work] = {}
+    foreign = 0
+    for stored in shop.target.scan(space):
+        unseen.discard(stored.memory_id)
+        known = expected.get(stored.memory_id)
+        if known is not None:
+            if not shop.expected(known[2], stored.stamp()):
+                suspects[stored.memory_id] = _suspicion(known[0], known[1])
+            continue
+        work = _unknown(shop, stored)
+        if work is None:
+            foreign += 1
+        else:
+            suspects[stored.memory_id] = work
+    if foreign:
+        logger.warning("a space holds memories that the bridge did not write", extra={"space": space, "count": foreign})
+    for memory_id in unseen:
+        plan, key, _entry = expected[memory_id]
+        suspects[memory_id] = _suspicion(plan, key)
+    found = list(suspects.values())
+    reload = list({work.plan.number: work.plan for work in found if work.plan.keyless}.values())
+    return [work for work in found if not work.plan.keyless], reload
+
+
+def _expected(shop: Workshop, space: str) -> dict[str, tuple[TablePlan, str, Entry]]:
+    """Everything that the ledger says of the space, by memory id."""
+    return {
+        plan.prefix + key: (plan, key, entry)
+        for plan in shop.mapping.plans.values()
+        if space in plan.spaces and plan.number not in shop.stopped
+        for key, entry in shop.ledger.scan(plan.number, plan.spaces.index(space))
+    }
+
+
+def _suspicion(plan: TablePlan, key: str) -> Work:
+    return Work(plan=plan, key=key, suspect=True, background=True)
+
+
+def _unknown(shop: Workshop, stored: Stored) -> Work | None:
+    """A suspicion for a memory that the ledger does not know, if it is one of ours."""
+    stamp = stored.stamp()
+    if stamp is None or stamp.ledger != shop.ledger_id:
+        return None
+    plan = shop.mapping.plans.get(stamp.table)
+    if plan is None or plan.prefix + stamp.key != stored.memory_id:
+        return None
+    return _suspicion(plan, stamp.key)

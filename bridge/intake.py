@@ -1,0 +1,198 @@
+"""From events to works: what the stream says becomes keys in lanes, each counted to its transaction.
+
+A relation message is compared with the plan of its table. A column that was added is carried on; one that was dropped, renamed or
+retyped, and an identity that no longer holds the memory key, stop that table with a sentence, and the others go on (law 8).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.changes import Begin, Commit, Event, Heartbeat, Keepalive, Relation, RelationSeen, Row, RowChange, Truncated
+from bridge.errors import MappingError
+from bridge.frontier import Frontier, Token
+from bridge.lsn import make_version
+from bridge.mapping import TablePlan
+from bridge.pool import LanePool
+from bridge.works import Kind, Sweep, Work
+from bridge.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+ROOM_EVERY = 64
+"""Works between two looks at the bound of what waits."""
+
+
+class Tables(Protocol):
+    """Who may stop a table, and who knows a table's new definition."""
+
+    def stop_table(self, plan: TablePlan, reason: str) -> None:
+        """Durably park a whole table."""
+
+    def redefine(self, plan: TablePlan, relation: Relation) -> TablePlan | None:
+        """A column was added: the plan that carries it, or None when the table cannot be carried any more."""
+
+
+@dataclass(slots=True)
+class _Binding:
+    """How rows of a relation become rows of a plan: positions in the relation's order, None when they are the same."""
+
+    plan: TablePlan
+    order: tuple[int, ...] | None
+
+    def row(self, row: Row) -> Row:
+        return row if self.order is None else tuple(row[position] for position in self.order)
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes events in the order of the stream. `tend` is called while there is no room, so that the walsender hears from us."""
+
+    shop: Workshop
+    pool: LanePool
+    frontier: Frontier
+    tables: Tables
+    source_epoch: int
+    tend: Callable[[], None] = lambda: None
+    on_heartbeat: Callable[[Heartbeat], None] = lambda _beat: None
+    stopping: Callable[[], bool] = lambda: False
+    _bindings: dict[int, _Binding | None] = field(default_factory=dict)
+    _begin: Begin | None = None
+    _token: Token | None = None
+    _since_room: int = 0
+
+    def accept(self, events: Sequence[Event]) -> bool:
+        """Put all of it into lanes; False when it was interrupted by `stopping`. Raises what ended the pool."""
+        for event in events:
+            if isinstance(event, RowChange):
+                if not self._room():
+                    return False
+                self._row_change(event)
+            elif isinstance(event, Begin):
+                self._begin, self._token = event, self.frontier.begin()
+            elif isinstance(event, Commit):
+                self.frontier.commit(event.end_lsn, event.commit_time)
+                self._begin = self._token = None
+            elif isinstance(event, Keepalive):
+                self.frontier.keepalive(event.wal_end, self.shop.wall())
+            elif isinstance(event, RelationSeen):
+                self._bindings[event.relation.oid] = self._bind(event.relation)
+            elif isinstance(event, Truncated):
+                self._truncated(event)
+            else:
+                self.on_heartbeat(event)
+        self.pool.wake()
+        return True
+
+    def _room(self) -> bool:
+        self._since_room += 1
+        if self._since_room < ROOM_EVERY:
+            return True
+        self._since_room = 0
+        while not self.pool.wait_for_room(background=False, timeout=0.5):
+            self.tend()
+            if self.stopping():
+                return False
+        return True
+
+    # definitions
+
+    def _bind(self, relation: Relation) -> _Binding | None:
+        plan = self.shop.mapping.plans.get(relation.label)
+        if plan is None or plan.number in self.shop.stopped:
+            return None
+        reason = broken(plan, relation)
+        if reason is not None:
+            self.tables.stop_table(plan, reason)
+            return None
+        known = {column.name for column in plan.table.columns} | set(plan.table.generated) | set(plan.left_out)
+        if any(column.name not in known for column in relation.columns):
+            changed = self.tables.redefine(plan, relation)
+            if changed is None:
+                return None
+            plan = changed
+        position = {column.name: index for index, column in enumerate(relation.columns)}
+        missing = [column.name for column in plan.table.columns if column.name not in position]
+        if missing:
+            self.tables.stop_table(plan, f"the stream does not send its column {missing[0]!r}")
+            return None
+        order = tuple(position[column.name] for column in plan.table.columns)
+        return _Binding(plan, None if order == tuple(range(len(relation.columns))) else order)
+
+    # rows
+
+    def _row_change(self, change: RowChange) -> None:
+        binding = self._bindings.get(change.relation.oid)
+        if binding is None or binding.plan.number in self.shop.stopped:
+            return
+        plan = binding.plan
+        old = binding.row(change.old) if change.old is not None else None
+        new = binding.row(change.new) if change.new is not None else None
+        try:
+            old_key = plan.key_of(old) if old is not None else None
+            new_key = plan.key_of(new) if new is not None else None
+        except MappingError as error:
+            self.tables.stop_table(plan, str(error))
+            return
+        if old_key is not None and old_key != new_key:
+            self._put(plan, old_key, Kind.DELETE, old if plan.keyless else None, change.ordinal)
+        if new_key is not None:
+            self._put(plan, new_key, Kind.ROW, new, change.ordinal)
+
+    def _put(self, plan: TablePlan, key: str, kind: Kind, row: Row | None, ordinal: int) -> None:
+        assert self._begin is not None
+        assert self._token is not None
+        work = Work(
+            plan=plan,
+            key=key,
+            kind=kind,
+            row=row,
+            version=make_version(self.source_epoch, self._begin.commit_lsn, ordinal),
+            xid=self._begin.xid,
+            commit_time=self._begin.commit_time,
+            size=row_size(row),
+        )
+        work.belongs_to(self._token)
+        self.pool.put(work)
+
+    def _truncated(self, event: Truncated) -> None:
+        """Raise the floors durably, then sweep each lane of the tables."""
+        assert self._begin is not None
+        assert self._token is not None
+        version = make_version(self.source_epoch, self._begin.commit_lsn, event.ordinal)
+        for relation in event.relations:
+            binding = self._bindings.get(relation.oid)
+            if binding is None or self.shop.floor(binding.plan.number) >= version:
+                continue
+            plan = binding.plan
+            self.shop.ledger.set_table(plan.number, floor=version)
+            self.shop.floors[plan.number] = version
+            logger.info("a table was truncated", extra={"table": plan.table.label})
+            for space in plan.spaces:
+                self._token.add()
+                self.pool.lane(space).put_job(Sweep(plan, version, [self._token]))
+
+
+def broken(plan: TablePlan, relation: Relation) -> str | None:
+    """Why the announced definition cannot be carried by this plan; None when it can."""
+    announced = {column.name: column for column in relation.columns}
+    for column in plan.table.columns:
+        now = announced.get(column.name)
+        if now is None:
+            return f"its column {column.name!r} was dropped or renamed"
+        if now.type_oid != column.type.oid:
+            return f"its column {column.name!r} has another type"
+    if relation.identity == "n" or (plan.keyless and relation.identity != "f"):
+        return "its replica identity no longer names the rows that change"
+    lacking = [name for name in plan.table.key if not announced[name].is_identity]
+    if lacking:
+        return f"its replica identity no longer holds the key column {lacking[0]!r}"
+    return None
+
+
+def row_size(row: Row | None) -> int:
+    """Characters of a row, for bounding what waits."""
+    return 0 if row is None else sum(len(value) for value in row if isinstance(value, str | bytes)) + 200

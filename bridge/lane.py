@@ -1,0 +1,205 @@
+"""A lane: the one door to the keys of one space (law 3).
+
+Everything that wants to change a key puts it here: stream, snapshot, refresh, retry, comparison. Waiting works of one key
+collapse into one. `step` takes a batch of keys, decides each anew from the ledger, writes, proves, records, and only then are its
+tokens told. One step at a time, so whatever was accepted before is recorded before the next decision: that is what makes a late
+chunk, a second delivery or a reconciler harmless.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from bridge.batch import StepBatch
+from bridge.comparison import compare_space
+from bridge.errors import Transient
+from bridge.frontier import Token
+from bridge.memories import Key
+from bridge.sweep import sweep_table
+from bridge.works import Comparison, Sweep, Work, merge
+from bridge.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+FIRST_BATCH = 32
+LAST_BATCH = 500
+STEP_GOAL = 0.5
+"""Seconds a step should take at most: a slow target gets small batches, so that the stream's keys do not wait for long ones."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What waits in a lane: keys, and the characters of their rows."""
+
+    stream: int = 0
+    background: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """The waiting works of one space, and what was counted in it."""
+
+    space: str
+    shop: Workshop
+    live: int = 0
+    pristine: bool = False
+    load: Load = field(default_factory=Load)
+    _works: dict[Key, Work] = field(default_factory=dict)
+    _stream: deque[Key] = field(default_factory=deque)
+    _background: deque[Key] = field(default_factory=deque)
+    _jobs: deque[Sweep | Comparison] = field(default_factory=deque)
+    _deferred: list[tuple[float, Key]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _batch: int = FIRST_BATCH
+
+    def put(self, work: Work) -> None:
+        """Add a work; one that waits for the same key takes it in."""
+        with self._lock:
+            self._put(work)
+
+    def _put(self, work: Work) -> None:
+        key = work.ledger_key
+        waiting = self._works.get(key)
+        if waiting is None:
+            self._works[key] = work
+            self._count(work, 1)
+            self._queue(key, work)
+            return
+        both = merge(waiting, work)
+        self._works[key] = both
+        self._count(waiting, -1)
+        self._count(both, 1)
+        if waiting.background and not both.background:
+            self._stream.append(key)
+
+    def _queue(self, key: Key, work: Work) -> None:
+        if work.not_before > self.shop.clock():
+            heapq.heappush(self._deferred, (work.not_before, key))
+        elif work.background:
+            self._background.append(key)
+        else:
+            self._stream.append(key)
+
+    def _count(self, work: Work, sign: int) -> None:
+        if work.background:
+            self.load.background += sign
+        else:
+            self.load.stream += sign
+        self.load.size += sign * work.size
+
+    def put_job(self, job: Sweep | Comparison) -> None:
+        """Add a job over the whole space, or over a table's part in it."""
+        with self._lock:
+            self._jobs.append(job)
+
+    def put_back(self, works: list[Work]) -> None:
+        """These could not be done now; what was sent is in doubt, and what came meanwhile is newer."""
+        with self._lock:
+            for work in works:
+                work.in_doubt = True
+                newer = self._works.pop(work.ledger_key, None)
+                if newer is not None:
+                    self._count(newer, -1)
+                    work = merge(work, newer)
+                self._put(work)
+
+    def due(self) -> bool:
+        """Something can be done now."""
+        with self._lock:
+            self._wake()
+            return bool(self._jobs or self._stream or self._background)
+
+    def next_due(self) -> float | None:
+        """When the next deferred key is due, or None."""
+        with self._lock:
+            return self._deferred[0][0] if self._deferred else None
+
+    @property
+    def waiting(self) -> int:
+        """How many keys wait."""
+        with self._lock:
+            return len(self._works) + len(self._jobs)
+
+    def _wake(self) -> None:
+        now = self.shop.clock()
+        while self._deferred and self._deferred[0][0] <= now:
+            _when, key = heapq.heappop(self._deferred)
+            if key in self._works:
+                (self._background if self._works[key].background else self._stream).append(key)
+
+    def _take(self) -> list[Work]:
+        """The next works: the stream's first, but a quarter of the room is left to the background."""
+        with self._lock:
+            self._wake()
+            taken: list[Work] = []
+            room = self._batch
+            share = room - room // 4 if self._background else room
+            for queue, upto in ((self._stream, share), (self._background, room), (self._stream, room)):
+                while queue and len(taken) < upto:
+                    work = self._works.pop(queue.popleft(), None)
+                    if work is not None:
+                        self._count(work, -1)
+                        taken.append(work)
+            return taken
+
+    def step(self) -> list[Key]:
+        """Do the next job or batch; answers keys of any lane that have to be refreshed because of it.
+
+        Raises Transient when source or target cannot be had now: nothing is lost, it waits here. Raises Fatal otherwise.
+        """
+        with self._lock:
+            job = self._jobs.popleft() if self._jobs else None
+        if job is not None:
+            return self._do(job)
+        works = self._take()
+        if not works:
+            return []
+        started = self.shop.clock()
+        batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
+        try:
+            batch.run()
+        except Transient:
+            self.put_back(works)
+            raise
+        self.live = batch.live
+        self._pace(self.shop.clock() - started, len(works))
+        for work in batch.deferred:
+            self.put(work)
+        return self.shop.recorder.commit(batch.outcomes, batch.counters)
+
+    def _pace(self, seconds: float, works: int) -> None:
+        if seconds > STEP_GOAL and works >= self._batch // 2:
+            self._batch = max(self._batch // 2, 1)
+        elif seconds < STEP_GOAL / 2 and works >= self._batch:
+            self._batch = min(self._batch * 2, LAST_BATCH)
+
+    def _do(self, job: Sweep | Comparison) -> list[Key]:
+        try:
+            if isinstance(job, Sweep):
+                self.live -= sweep_table(self.shop, self.space, job)
+                return []
+            self._compare(job)
+        except Transient:
+            with self._lock:
+                self._jobs.appendleft(job)
+            raise
+        return []
+
+    def _compare(self, job: Comparison) -> None:
+        """Find what differs, put it in order, and note the space as repaired once all of that is recorded."""
+        suspects, reload = compare_space(self.shop, self.space)
+        job.reload = reload
+        logger.info("compared a space", extra={"space": self.space, "suspects": len(suspects), "epoch": job.epoch})
+        token = Token(threading.Lock(), streamed=False)
+        for work in suspects:
+            work.belongs_to(token)
+        token.closed = True
+        job.found = len(suspects)
+        job.token = token
+        for work in suspects:
+            self.put(work)

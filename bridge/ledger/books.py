@@ -1,0 +1,225 @@
+"""What the ledger says of memories, edges and parked keys: reading in batches, recording what lanes have proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, bindparam, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.frontier import Token
+from bridge.gate import Entry, Parked
+from bridge.ledger import tables
+from bridge.memories import Edge, Key
+
+BATCH = 500
+"""Keys in one statement: SQLite allows 32,766 parameters, and plans for short lists are cached better."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a lane has done for one key, to be recorded before anything is acknowledged.
+
+    `entry` None leaves the expectation alone. `fresh`: the ledger knew nothing of the key before. `edges` and `alternates`
+    replace what is there; None leaves them. `park` sets, `unpark` ends a parked key.
+    """
+
+    key: Key
+    entry: Entry | None = None
+    fresh: bool = False
+    edges: Sequence[Edge] | None = None
+    alternates: Sequence[tuple[str, str]] | None = None
+    park: Parked | None = None
+    unpark: bool = False
+    tokens: list[Token] = field(default_factory=list)
+    commit_time: float | None = None
+    applied: int = 0
+
+
+def read_entries(connection: Connection, table: int, keys: Sequence[str]) -> dict[str, Entry]:
+    """What is expected of these keys of one table."""
+    m = tables.memories.c
+    found: dict[str, Entry] = {}
+    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed).where(
+        m.tbl == bindparam("t"), m.key.in_(bindparam("k", expanding=True))
+    )
+    for start in range(0, len(keys), BATCH):
+        for row in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+            found[row[0]] = Entry(*row[1:])
+    return found
+
+
+def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict[str, Parked]:
+    """The parked ones among these keys."""
+    p = tables.parked.c
+    found: dict[str, Parked] = {}
+    query = select(p.key, p.reason, p.detail, p.version, p.xid, p.since, p.attempts, p.retry_at, p.dropped).where(
+        p.tbl == bindparam("t"), p.key.in_(bindparam("k", expanding=True))
+    )
+    for start in range(0, len(keys), BATCH):
+        for row in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+            found[row[0]] = Parked(*row[1:])
+    return found
+
+
+def scan_entries(connection: Connection, table: int, shard: int, *, page: int = 5000) -> Iterator[tuple[str, Entry]]:
+    """All keys of a table in one shard, live ones and tombstones, in key order, a page at a time."""
+    m = tables.memories.c
+    after: str | None = None
+    while True:
+        query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed).where(
+            m.tbl == table, m.shard == shard
+        )
+        if after is not None:
+            query = query.where(m.key > after)
+        rows = connection.execute(query.order_by(m.key).limit(page)).all()
+        yield from ((row[0], Entry(*row[1:])) for row in rows)
+        if len(rows) < page:
+            return
+        after = rows[-1][0]
+
+
+def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The key parts of the parents that are known under these alternate values."""
+    a = tables.alternates.c
+    wanted = list(dict.fromkeys(lookups))
+    found: dict[tuple[str, str], str] = {}
+    for start in range(0, len(wanted), BATCH):
+        query = select(a.lookup, a.value, a.key).where(tuple_(a.lookup, a.value).in_(wanted[start : start + BATCH]))
+        for lookup, value, key in connection.execute(query):
+            found[(lookup, value)] = key
+    return found
+
+
+def record(connection: Connection, outcomes: Sequence[Outcome]) -> list[Key]:
+    """Write the outcomes; answers the children whose alternate-key parents have appeared, moved or gone."""
+    _put_entries(connection, outcomes)
+    changed = _put_alternates(connection, outcomes)
+    _put_edges(connection, outcomes)
+    _put_parked(connection, outcomes)
+    stale = _stale_lookups(connection, outcomes)
+    return list(dict.fromkeys(stale + (_dependents(connection, changed) if changed else [])))
+
+
+def upsert(connection: Connection, table: object, keys: Sequence[str], rows: list[dict[str, object]]) -> None:
+    """Insert, or replace what stands under the same key, in either dialect."""
+    if not rows:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table)  # type: ignore[arg-type]
+    columns = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=columns), rows)
+
+
+def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    rows: list[dict[str, object]] = [
+        {
+            "tbl": o.key[0],
+            "key": o.key[1],
+            "shard": o.entry.shard,
+            "version": o.entry.version,
+            "digest": o.entry.digest,
+            "refs": o.entry.references,
+            "live": o.entry.live,
+            "xid": o.entry.xid,
+            "refreshed": o.entry.refreshed,
+        }
+        for o in outcomes
+        if o.entry is not None
+    ]
+    upsert(connection, tables.memories, ("tbl", "key"), rows)
+
+
+def _put_edges(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    old = [{"t": o.key[0], "k": o.key[1]} for o in outcomes if o.edges is not None and not o.fresh]
+    e = tables.edges.c
+    if old:
+        connection.execute(delete(tables.edges).where(e.tbl == bindparam("t"), e.key == bindparam("k")), old)
+    rows: list[dict[str, object]] = [
+        {
+            "tbl": o.key[0],
+            "key": o.key[1],
+            "constraint_name": edge.constraint,
+            "parent": edge.parent,
+            "parent_key": edge.to,
+            "lookup": edge.lookup[0] if edge.lookup else None,
+            "lookup_value": edge.lookup[1] if edge.lookup else None,
+        }
+        for o in outcomes
+        for edge in o.edges or ()
+    ]
+    upsert(connection, tables.edges, ("tbl", "key", "constraint_name"), rows)
+
+
+def _put_alternates(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple[str, str]]:
+    """Replace the rows' alternate values; answers the values whose owner has changed."""
+    a = tables.alternates.c
+    before: dict[Key, set[tuple[str, str]]] = {}
+    after = {o.key: set(o.alternates) for o in outcomes if o.alternates is not None}
+    if not after:
+        return set()
+    known = [o.key for o in outcomes if o.alternates is not None and not o.fresh]
+    for start in range(0, len(known), BATCH):
+        page = known[start : start + BATCH]
+        query = select(a.tbl, a.key, a.lookup, a.value).where(tuple_(a.tbl, a.key).in_(page))
+        for table, key, lookup, value in connection.execute(query):
+            before.setdefault((table, key), set()).add((lookup, value))
+    changed: set[tuple[str, str]] = set()
+    gone, come = [], []
+    for key, values in after.items():
+        had = before.get(key, set())
+        changed |= had ^ values
+        gone += [{"t": key[0], "k": key[1], "l": lookup, "v": value} for lookup, value in had - values]
+        come += [{"tbl": key[0], "key": key[1], "lookup": lookup, "value": value} for lookup, value in values - had]
+    if gone:
+        statement = delete(tables.alternates).where(
+            a.tbl == bindparam("t"), a.key == bindparam("k"), a.lookup == bindparam("l"), a.value == bindparam("v")
+        )
+        connection.execute(statement, gone)
+    upsert(connection, tables.alternates, ("tbl", "key", "lookup"), come)
+    return changed
+
+
+def _stale_lookups(connection: Connection, outcomes: Sequence[Outcome]) -> list[Key]:
+    """Children that were resolved before a parent of theirs was recorded: seen here, where all records pass one by one."""
+    edges = [(o.key, edge) for o in outcomes for edge in o.edges or () if edge.lookup is not None]
+    if not edges:
+        return []
+    now = resolve_lookups(connection, (edge.lookup for _key, edge in edges if edge.lookup is not None))
+    return [key for key, edge in edges if edge.lookup is not None and now.get(edge.lookup) != edge.to]
+
+
+def _dependents(connection: Connection, changed: set[tuple[str, str]]) -> list[Key]:
+    """The children whose foreign key has one of these values."""
+    e = tables.edges.c
+    wanted = sorted(changed)
+    found: list[Key] = []
+    for start in range(0, len(wanted), BATCH):
+        query = select(e.tbl, e.key).where(tuple_(e.lookup, e.lookup_value).in_(wanted[start : start + BATCH]))
+        found += [(row[0], row[1]) for row in connection.execute(query)]
+    return list(dict.fromkeys(found))
+
+
+def _put_parked(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    p = tables.parked.c
+    ended = [{"t": o.key[0], "k": o.key[1]} for o in outcomes if o.unpark]
+    if ended:
+        connection.execute(delete(tables.parked).where(p.tbl == bindparam("t"), p.key == bindparam("k")), ended)
+    rows: list[dict[str, object]] = [
+        {
+            "tbl": o.key[0],
+            "key": o.key[1],
+            "reason": o.park.reason,
+            "detail": o.park.detail,
+            "version": o.park.version,
+            "xid": o.park.xid,
+            "since": o.park.since,
+            "attempts": o.park.attempts,
+            "retry_at": o.park.retry_at,
+            "dropped": o.park.dropped,
+        }
+        for o in outcomes
+        if o.park is not None
+    ]
+    upsert(connection, tables.parked, ("tbl", "key"), rows)

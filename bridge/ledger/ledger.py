@@ -1,0 +1,372 @@
+"""The ledger: what Engram must hold, how far the work has come, and what waits (law 1).
+
+It is the id map, the version gate's memory, the edge table, the checkpoint, the parked table and the evidence. One process
+writes (`acquire`), any number read. Whatever `record` was given is durable when it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, text, update
+
+from bridge.gate import Entry, Parked
+from bridge.ledger import books, tables
+from bridge.ledger.books import Outcome
+from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
+from bridge.lsn import Lsn
+from bridge.memories import Key
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """A carried table as the ledger knows it. `columns` is its definition at that time, for comparison."""
+
+    number: int
+    label: str
+    spaces: tuple[str, ...]
+    columns: list[dict[str, Any]]
+    state: str
+    reason: str | None
+    floor: str
+    reached: Lsn
+    rows_estimated: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """One chunk of a table's plan."""
+
+    number: int
+    after: tuple[str, ...] | None
+    upto: tuple[str, ...] | None
+    done: bool = False
+    rows: int = 0
+    reached: Lsn = 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one durable step of the ledger records together."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    chunks: list[tuple[int, ChunkRecord]] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """An open ledger. Methods may be called from any thread; those that write, by the holder only, save `request`."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.engine: Engine = open_engine(location)
+        self.is_new = migrate(self.engine, location)
+        self._holder = Holder(self._lock_path())
+        if self.is_new:
+            self.put_facts({"ledger_id": uuid.uuid4().hex, "created": repr(time.time())})
+
+    def _lock_path(self) -> Path:
+        return Path(f"{ledger_url(self.location).database}.lock")
+
+    def acquire(self) -> None:
+        """Become the one writer. Raises LedgerHeld, saying who it is."""
+        self._holder.acquire()
+
+    def release(self) -> None:
+        """Give the right to write back."""
+        self._holder.release()
+
+    def held_by(self) -> str | None:
+        """Who writes now, as a sentence part, or None."""
+        return holder_of(self._lock_path())
+
+    def close(self) -> None:
+        """Release and close all connections."""
+        self.release()
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection with one consistent view."""
+        with translated(self.location), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is durable when the block has ended without an error."""
+        with (
+            translated(self.location),
+            self.engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    # facts
+
+    def facts(self) -> dict[str, str]:
+        """All single values."""
+        with self.reading() as connection:
+            return dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
+
+    def put_facts(self, facts: Mapping[str, str]) -> None:
+        """Set single values."""
+        with self.writing() as connection:
+            _put_facts(connection, facts)
+
+    # tables and chunks
+
+    def register(self, label: str, spaces: Sequence[str], columns: list[dict[str, Any]], rows: int) -> TableRecord:
+        """The record of a table, made when it is new. Spaces and columns of a known table are left as they were."""
+        with self.writing() as connection:
+            known = connection.execute(select(tables.tables).where(tables.tables.c.label == label)).one_or_none()
+            if known is None:
+                number = (connection.execute(select(func.max(tables.tables.c.number))).scalar() or 0) + 1
+                connection.execute(
+                    tables.tables.insert().values(
+                        number=number,
+                        label=label,
+                        spaces=json.dumps(list(spaces)),
+                        columns=json.dumps(columns),
+                        state="new",
+                        rows_estimated=rows,
+                    )
+                )
+        return next(record for record in self.tables() if record.label == label)
+
+    def tables(self) -> list[TableRecord]:
+        """All tables that were ever carried."""
+        with self.reading() as connection:
+            rows = connection.execute(select(tables.tables).order_by(tables.tables.c.number)).all()
+        return [
+            TableRecord(
+                row.number,
+                row.label,
+                tuple(json.loads(row.spaces)),
+                json.loads(row.columns),
+                row.state,
+                row.reason,
+                row.floor,
+                row.reached,
+                row.rows_estimated,
+            )
+            for row in rows
+        ]
+
+    def set_table(self, number: int, **values: Any) -> None:
+        """Change columns of a table's record (`state`, `reason`, `floor`, `reached`, `columns`, `spaces`)."""
+        for name in ("columns", "spaces"):
+            if name in values:
+                values[name] = json.dumps(values[name])
+        with self.writing() as connection:
+            connection.execute(update(tables.tables).where(tables.tables.c.number == number).values(**values))
+
+    def plan(self, table: int, chunks: Iterable[ChunkRecord]) -> None:
+        """Set the chunk plan of a table, whole, and count it as loading."""
+        rows = [
+            {
+                "tbl": table,
+                "number": c.number,
+                "after": _dump(c.after),
+                "upto": _dump(c.upto),
+                "done": False,
+                "rows": 0,
+                "reached": 0,
+            }
+            for c in chunks
+        ]
+        with self.writing() as connection:
+            connection.execute(delete(tables.chunks).where(tables.chunks.c.tbl == table))
+            if rows:
+                connection.execute(tables.chunks.insert(), rows)
+            connection.execute(update(tables.tables).where(tables.tables.c.number == table).values(state="loading"))
+
+    def chunks(self, table: int) -> list[ChunkRecord]:
+        """The chunk plan of a table."""
+        c = tables.chunks.c
+        with self.reading() as connection:
+            rows = connection.execute(select(tables.chunks).where(c.tbl == table).order_by(c.number)).all()
+        return [ChunkRecord(r.number, _load(r.after), _load(r.upto), r.done, r.rows, r.reached) for r in rows]
+
+    # memories
+
+    def entries(self, table: int, keys: Sequence[str]) -> dict[str, Entry]:
+        """What is expected of these keys."""
+        with self.reading() as connection:
+            return books.read_entries(connection, table, keys)
+
+    def parked(self, table: int, keys: Sequence[str]) -> dict[str, Parked]:
+        """The parked ones among these keys."""
+        with self.reading() as connection:
+            return books.read_parked(connection, table, keys)
+
+    def scan(self, table: int, shard: int) -> Iterator[tuple[str, Entry]]:
+        """All keys of a table in one shard, in key order."""
+        with self.reading() as connection:
+            yield from books.scan_entries(connection, table, shard)
+
+    def resolve(self, lookups: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The parents known under these alternate values."""
+        with self.reading() as connection:
+            return books.resolve_lookups(connection, lookups)
+
+    def record(self, batch: Batch) -> list[Key]:
+        """Write everything in one transaction; durable when it returns. Answers children to be refreshed."""
+        with self.writing() as connection:
+            dependents = books.record(connection, batch.outcomes)
+            for table, chunk in batch.chunks:
+                c = tables.chunks.c
+                connection.execute(
+                    update(tables.chunks)
+                    .where(c.tbl == table, c.number == chunk.number)
+                    .values(done=True, rows=chunk.rows, reached=chunk.reached)
+                )
+            _put_facts(connection, batch.facts)
+            _count(connection, batch.counters)
+        return dependents
+
+    def live_counts(self) -> dict[tuple[int, int], int]:
+        """Live memories by (table, shard)."""
+        m = tables.memories.c
+        query = select(m.tbl, m.shard, func.count()).where(m.live).group_by(m.tbl, m.shard)
+        with self.reading() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+    def collect_tombstones(self, table: int, below: str) -> int:
+        """Remove tombstones under a version that no late delivery can fall below any more (law 2). Answers how many."""
+        m = tables.memories.c
+        with self.writing() as connection:
+            done = connection.execute(delete(tables.memories).where(m.tbl == table, ~m.live, m.version < below))
+            return int(done.rowcount)
+
+    # spaces and epochs
+
+    def space(self, name: str) -> tuple[bool, str] | None:
+        """Whether it was empty when this ledger began, and the epoch it was last compared in."""
+        s = tables.spaces.c
+        with self.reading() as connection:
+            row = connection.execute(select(s.pristine, s.repaired).where(s.name == name)).one_or_none()
+        return (row[0], row[1]) if row else None
+
+    def put_space(self, name: str, *, pristine: bool | None = None, repaired: str | None = None) -> None:
+        """Note a space, or that it was compared."""
+        values: dict[str, Any] = {}
+        if pristine is not None:
+            values["pristine"] = pristine
+        if repaired is not None:
+            values["repaired"] = repaired
+        with self.writing() as connection:
+            changed = connection.execute(update(tables.spaces).where(tables.spaces.c.name == name).values(**values))
+            if changed.rowcount == 0:
+                connection.execute(tables.spaces.insert().values(name=name, **{"pristine": False, "repaired": "", **values}))
+
+    def put_epoch(self, epoch: str, *, seen: float | None = None, repaired: float | None = None) -> None:
+        """Note that the target started, or that all was compared since."""
+        e = tables.epochs.c
+        with self.writing() as connection:
+            last = connection.execute(select(e.number, e.epoch).order_by(e.number.desc()).limit(1)).one_or_none()
+            if last is None or last[1] != epoch:
+                number = last[0] + 1 if last else 1
+                connection.execute(tables.epochs.insert().values(number=number, epoch=epoch, seen=seen or time.time()))
+            if repaired is not None:
+                connection.execute(update(tables.epochs).where(e.epoch == epoch).values(repaired=repaired))
+
+    def epochs(self) -> list[tuple[str, float, float | None]]:
+        """The target's starts: epoch, when seen, when all was compared."""
+        e = tables.epochs.c
+        with self.reading() as connection:
+            return [tuple(row) for row in connection.execute(select(e.epoch, e.seen, e.repaired).order_by(e.number))]
+
+    # what waits
+
+    def parked_keys(self, *, due: float | None = None) -> list[tuple[Key, Parked]]:
+        """All parked keys, or those whose time to be tried again has come."""
+        p = tables.parked.c
+        query = select(tables.parked).order_by(p.since)
+        if due is not None:
+            query = query.where(p.retry_at <= due, ~p.dropped)
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        return [
+            (
+                (r.tbl, r.key),
+                Parked(r.reason, r.detail, r.version, r.xid, r.since, r.attempts, r.retry_at, r.dropped),
+            )
+            for r in rows
+        ]
+
+    def request(self, verb: str, key: Key) -> None:
+        """Ask the running bridge, in another process, to do something with a key."""
+        with self.writing() as connection:
+            connection.execute(tables.requests.insert().values(verb=verb, tbl=key[0], key=key[1], made=time.time()))
+
+    def take_requests(self) -> list[tuple[str, Key]]:
+        """What was asked since the last call."""
+        with self.reading() as connection:
+            rows = connection.execute(select(tables.requests).order_by(tables.requests.c.id)).all()
+        if rows:
+            with self.writing() as connection:
+                connection.execute(delete(tables.requests).where(tables.requests.c.id <= rows[-1].id))
+        return [(row.verb, (row.tbl, row.key)) for row in rows]
+
+    # figures
+
+    def counters(self) -> dict[str, int]:
+        """Totals over all runs."""
+        with self.reading() as connection:
+            return dict(connection.execute(select(tables.counters.c.name, tables.counters.c.value)).tuples().all())
+
+    def put_gauges(self, gauges: Mapping[str, Any]) -> None:
+        """What the running process measures now."""
+        now = time.time()
+        rows: list[dict[str, object]] = [{"name": n, "value": json.dumps(v), "at": now} for n, v in gauges.items()]
+        with self.writing() as connection:
+            books.upsert(connection, tables.gauges, ("name",), rows)
+
+    def gauges(self) -> dict[str, tuple[Any, float]]:
+        """The last measurements and when they were made."""
+        g = tables.gauges.c
+        with self.reading() as connection:
+            return {row[0]: (json.loads(row[1]), row[2]) for row in connection.execute(select(g.name, g.value, g.at))}
+
+    def pending_edges(self) -> dict[int, int]:
+        """Edges whose parent is not in Engram, by child table: what is left when all is consistent are orphans."""
+        with self.reading() as connection:
+            return dict(connection.execute(text(PENDING)).tuples().all())
+
+
+PENDING = """
+    select e.tbl, count(*)
+      from edges e
+      left join memories m on m.tbl = e.parent and m.key = e.parent_key and m.live
+     where m.key is null
+     group by e.tbl
+"""
+"""Children point at a parent that is not known, or not alive."""
+
+
+def _dump(bound: tuple[str, ...] | None) -> str | None:
+    return None if bound is None else json.dumps(list(bound))
+
+
+def _load(bound: str | None) -> tuple[str, ...] | None:
+    return None if bound is None else tuple(json.loads(bound))
+
+
+def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
+    books.upsert(connection, tables.facts, ("name",), [{"name": name, "value": value} for name, value in facts.items()])
+
+
+def _count(connection: Connection, counters: Mapping[str, int]) -> None:
+    for name, amount in counters.items():
+        c = tables.counters.c
+        done = connection.execute(update(tables.counters).where(c.name == name).values(value=c.value + amount))
+        if done.rowcount == 0:
+            connection.execute(tables.counters.insert().values(name=name, value=amount))

@@ -1,0 +1,163 @@
+"""The ledger's schema, in SQLAlchemy Core: nothing that only one database has.
+
+`SCHEMA_VERSION` names the newest step of `bridge.ledger.connection.MIGRATIONS`; a ledger of a newer version is refused.
+LSNs are stored as integers (they stay far below 2^63), versions as the sortable text of `bridge.lsn`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Single values: schema version, identity of ledger and source, slot, positions, target epoch, how the last run ended."""
+
+tables = Table(
+    "tables",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("label", Text, nullable=False, unique=True),
+    Column("spaces", Text, nullable=False),
+    Column("columns", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("floor", String(30), nullable=False, default=""),
+    Column("reached", BigInteger, nullable=False, default=0),
+    Column("rows_estimated", BigInteger, nullable=False, default=-1),
+)
+"""Carried tables. `state`: new, loading (chunks planned), loaded (all chunks proven), stopped (parked, `reason` says why)."""
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("tbl", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("shard", SmallInteger, nullable=False),
+    Column("version", String(30), nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("refs", String(32), nullable=False),
+    Column("live", Boolean(create_constraint=False), nullable=False),
+    Column("xid", BigInteger),
+    Column("refreshed", BigInteger, nullable=False, default=0),
+    sqlite_with_rowid=False,
+)
+"""What Engram must hold: one row a memory, or a tombstone (`live` false). Everything here was proven when it was written."""
+
+edges = Table(
+    "edges",
+    metadata,
+    Column("tbl", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("constraint_name", String(64), primary_key=True),
+    Column("parent", Integer, nullable=False),
+    Column("parent_key", Text),
+    Column("lookup", Text),
+    Column("lookup_value", Text),
+    sqlite_with_rowid=False,
+)
+"""Every non-null foreign key of every live row. `parent_key` null: the parent's alternate key is not known yet."""
+
+Index("edges_in", edges.c.parent, edges.c.parent_key)
+Index(
+    "edges_lookup",
+    edges.c.lookup,
+    edges.c.lookup_value,
+    sqlite_where=edges.c.lookup.is_not(None),
+    postgresql_where=edges.c.lookup.is_not(None),
+)
+
+alternates = Table(
+    "alternates",
+    metadata,
+    Column("tbl", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("lookup", String(200), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""The values under which a parent is found when a foreign key points at another unique key than its memory key."""
+
+Index("alternates_value", alternates.c.lookup, alternates.c.value)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("tbl", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("after", Text),
+    Column("upto", Text),
+    Column("done", Boolean(create_constraint=False), nullable=False, default=False),
+    Column("rows", BigInteger, nullable=False, default=0),
+    Column("reached", BigInteger, nullable=False, default=0),
+)
+"""The chunk plan of every table: key ranges as JSON arrays of the key columns' text, null for open ends."""
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("tbl", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("version", String(30), nullable=False),
+    Column("xid", BigInteger),
+    Column("since", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("retry_at", Float),
+    Column("dropped", Boolean(create_constraint=False), nullable=False, default=False),
+)
+"""Keys that could not be applied (law 8): reason and latest version, never content."""
+
+spaces = Table(
+    "spaces",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("pristine", Boolean(create_constraint=False), nullable=False),
+    Column("repaired", Text, nullable=False, default=""),
+)
+"""Spaces in use. `pristine`: it was empty when this ledger began; `repaired`: the target epoch it was last compared in."""
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Text, nullable=False),
+    Column("seen", Float, nullable=False),
+    Column("repaired", Float),
+)
+"""The target's starts, as they were seen; `repaired` when all spaces had been compared."""
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("verb", String(32), nullable=False),
+    Column("tbl", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("made", Float, nullable=False),
+)
+"""What another process asks the running bridge to do."""
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Totals over all runs: changes applied, writes dropped by the target and recovered, restarts, ..."""
+
+gauges = Table(
+    "gauges",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""What the running process measures, once a second, for `status` in another one. JSON values."""

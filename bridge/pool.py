@@ -1,0 +1,181 @@
+"""The threads that work the lanes, and the bound on what waits in them.
+
+A lane is worked by one thread at a time, any thread. A target or source that cannot be had makes its lane wait with backoff; an
+error that waiting does not mend ends the run. What comes by the stream and what comes in the background (snapshot, repairs) is
+bounded apart, so that neither can keep the other out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from tenacity import wait_exponential_jitter
+from tenacity.wait import wait_base
+
+from bridge.errors import BridgeError, Transient
+from bridge.lane import Lane
+from bridge.memories import Key
+from bridge.works import Work
+from bridge.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+MAX_KEYS = 20_000
+MAX_SIZE = 64 * 1024 * 1024
+"""Keys, and characters of rows, that may wait for each of stream and background."""
+
+POLL = 0.2
+
+
+@dataclass(slots=True)
+class _State:
+    """A lane's place in the pool. `until`: it waits for the target or the source; `failures` in a row."""
+
+    lane: Lane
+    busy: bool = False
+    until: float = 0.0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class _Backoff:
+    """What tenacity's wait functions look at."""
+
+    attempt_number: int
+    outcome: None = None
+
+
+class LanePool:
+    """All lanes of a bridge, by space."""
+
+    def __init__(self, shop: Workshop, *, threads: int = 4, wait: wait_base | None = None) -> None:
+        self._shop = shop
+        self._threads = threads
+        self._wait = wait or wait_exponential_jitter(initial=0.05, max=3.0, jitter=0.2)
+        self._condition = threading.Condition()
+        self._states: dict[str, _State] = {}
+        self._running: list[threading.Thread] = []
+        self._ending = False
+        self.failure: BridgeError | None = None
+        self.trouble: str | None = None
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """All lanes."""
+        return [state.lane for state in self._states.values()]
+
+    def add(self, lane: Lane) -> None:
+        """A lane of a space that is not there yet."""
+        with self._condition:
+            self._states[lane.space] = _State(lane)
+
+    def lane(self, space: str) -> Lane:
+        """The lane of that space."""
+        return self._states[space].lane
+
+    def start(self) -> None:
+        """Start the threads."""
+        for number in range(self._threads):
+            thread = threading.Thread(target=self._run, name=f"lane-{number}", daemon=True)
+            thread.start()
+            self._running.append(thread)
+
+    def stop(self) -> None:
+        """End after the steps that are being done; what waits stays where it came from."""
+        with self._condition:
+            self._ending = True
+            self._condition.notify_all()
+        for thread in self._running:
+            thread.join()
+
+    def has_room(self, *, background: bool) -> bool:
+        """Whether more may be put."""
+        keys = sum(s.lane.load.background if background else s.lane.load.stream for s in self._states.values())
+        return keys < MAX_KEYS and sum(s.lane.load.size for s in self._states.values()) < MAX_SIZE * (1 if background else 2)
+
+    def wait_for_room(self, *, background: bool, timeout: float) -> bool:
+        """Wait until more may be put; False when it may not after `timeout` seconds. Raises what ended the pool."""
+        deadline = time.monotonic() + timeout
+        with self._condition:
+            while not self.has_room(background=background):
+                self._raise()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._condition.wait(min(left, POLL))
+        self._raise()
+        return True
+
+    def put(self, work: Work) -> None:
+        """Put a work in the lane of its key. Never blocks: callers that can wait ask for room first."""
+        self._states[work.plan.space_of(work.key)].lane.put(work)
+
+    def wake(self) -> None:
+        """Something was put."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def refresh(self, keys: list[Key]) -> None:
+        """Put these keys to be read again."""
+        for table, key in keys:
+            plan = self._shop.mapping.numbered.get(table)
+            if plan is not None:
+                self.put(Work(plan=plan, key=key, refresh=True, background=True))
+        if keys:
+            self.wake()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is being done."""
+        with self._condition:
+            return all(not state.busy and state.lane.waiting == 0 for state in self._states.values())
+
+    def _raise(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _next(self) -> _State | None:
+        """A lane with something to do, marked busy; waits for one. None when the pool ends."""
+        with self._condition:
+            while not self._ending and self.failure is None:
+                now = time.monotonic()
+                for state in self._states.values():
+                    if not state.busy and state.until <= now and state.lane.due():
+                        state.busy = True
+                        self._states[state.lane.space] = self._states.pop(state.lane.space)  # to the end: fair turns
+                        return state
+                self._condition.wait(POLL)
+            return None
+
+    def _run(self) -> None:
+        while (state := self._next()) is not None:
+            keys: list[Key] = []
+            try:
+                keys = state.lane.step()
+                state.failures = 0
+                self.trouble = None
+            except Transient as error:
+                self._back_off(state, error)
+            except BridgeError as error:
+                self.failure = error
+            except BaseException as error:
+                self.failure = BridgeError(
+                    f"a lane ended: {type(error).__name__}: {error}", hint="This is a defect: please report it."
+                )
+                logger.exception("a lane ended", extra={"space": state.lane.space})
+            with self._condition:
+                state.busy = False
+                self._condition.notify_all()
+            self.refresh(keys)
+
+    def _back_off(self, state: _State, error: Transient) -> None:
+        state.failures += 1
+        self.trouble = str(error)
+        state.until = time.monotonic() + self._wait(_Backoff(state.failures))  # type: ignore[arg-type]
+        if state.failures in (1, 5, 20) or state.failures % 100 == 0:
+            logger.warning(
+                "a lane waits: %s", error, extra={"space": state.lane.space, "failures": state.failures, "hint": error.hint}
+            )

@@ -1,0 +1,122 @@
+"""Watches the target for restarts, and has every space compared after one (design, *Target epoch*).
+
+The epoch is the birth of the target's default space. It is asked for once a second; a new one is recorded, and each lane gets a
+comparison. A space is repaired when all suspicions that its comparison found are settled and recorded, the epoch when all spaces
+are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge.errors import BridgeError, TargetUnavailable
+from bridge.mapping import TablePlan
+from bridge.pool import LanePool
+from bridge.works import Comparison
+from bridge.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class TargetWatch:
+    """Polls the target's epoch. `reload` is told of keyless tables that have to be read whole again."""
+
+    shop: Workshop
+    pool: LanePool
+    reload: Callable[[TablePlan], None]
+    epoch: str = ""
+    reachable: bool = True
+    restarts: int = 0
+    jobs: dict[str, Comparison] = field(default_factory=dict)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    failure: BridgeError | None = None
+
+    def begin(self, *, compare: bool) -> None:
+        """Note the epoch at the start of a run; with `compare`, or after an unseen restart, everything is compared."""
+        known = self.shop.ledger.epochs()
+        now = self.shop.target.epoch()
+        unrepaired = bool(known) and known[-1][2] is None
+        restarted = bool(known) and known[-1][0] != now
+        self._note(now, restarted=restarted)
+        if compare or restarted or unrepaired:
+            self._compare_all()
+        else:
+            self._repaired()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="target-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def repaired(self) -> bool:
+        """All spaces were compared since the target's last start, and what differed is mended."""
+        return not self.jobs
+
+    def _run(self) -> None:
+        while not self._ending.wait(POLL_SECONDS if not self.jobs else POLL_SECONDS / 4):
+            try:
+                self.look()
+            except TargetUnavailable as error:
+                if self.reachable:
+                    logger.warning("the target cannot be reached: %s", error, extra={"hint": error.hint})
+                self.reachable = False
+            except BridgeError as error:
+                self.failure = error
+                return
+
+    def look(self) -> None:
+        """One look: a new epoch, or comparisons that have ended. Raises TargetUnavailable and LedgerError."""
+        now = self.shop.target.epoch()
+        if not self.reachable:
+            logger.info("the target answers again")
+        self.reachable = True
+        if now != self.epoch:
+            self._note(now, restarted=True)
+            self._compare_all()
+        self.settle()
+
+    def settle(self) -> None:
+        """Note the spaces whose suspicions are all recorded."""
+        for space, job in list(self.jobs.items()):
+            if job.token is None or not job.token.complete("proven"):
+                continue
+            for plan in job.reload:
+                self.reload(plan)
+            self.shop.ledger.put_space(space, repaired=job.epoch)
+            del self.jobs[space]
+            if not self.jobs:
+                self._repaired()
+
+    def _note(self, epoch: str, *, restarted: bool) -> None:
+        self.epoch = epoch
+        self.shop.ledger.put_epoch(epoch, seen=time.time())
+        if restarted:
+            self.restarts += 1
+            self.shop.recorder.commit([], {"target_restarts": 1})
+            logger.warning("the target was restarted: everything in it is compared and mended", extra={"epoch": epoch})
+
+    def _compare_all(self) -> None:
+        for lane in self.pool.lanes:
+            job = Comparison(lane.space, self.epoch)
+            self.jobs[lane.space] = job
+            lane.put_job(job)
+        self.pool.wake()
+
+    def _repaired(self) -> None:
+        self.shop.ledger.put_epoch(self.epoch, repaired=time.time())
+        logger.info("every space agrees with the ledger", extra={"epoch": self.epoch})

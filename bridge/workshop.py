@@ -1,0 +1,86 @@
+"""What all lanes share: the parts they work with, and the facts that are the same for all of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from bridge.embedding.identity import with_identity
+from bridge.gate import Entry
+from bridge.ledger import Ledger
+from bridge.lsn import LOWEST, Version
+from bridge.mapping import Mapping
+from bridge.memories import Memory, Stamp, Write, digest
+from bridge.ports import Clock, Embedder, Reader, Target
+from bridge.recorder import Recorder
+
+VISIBILITY_PATIENCE = 10.0
+"""Seconds that a refresh waits in its lane for a commit to become visible, before its key is parked and tried again by itself."""
+
+RETRY_FIRST = 30.0
+RETRY_LAST = 600.0
+
+
+@dataclass(slots=True)
+class Workshop:
+    """The parts of one running bridge, as its lanes see them.
+
+    `limit`: live memories that a space may hold. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions
+    of their last TRUNCATE; both are durable in the ledger before they are here.
+    """
+
+    ledger: Ledger
+    recorder: Recorder
+    target: Target
+    embedder: Embedder
+    reader: Reader
+    mapping: Mapping
+    confidence: float = 0.90
+    limit: int = 90_000
+    ledger_id: str = ""
+    default_when: float = 0.0
+    clock: Clock = time.monotonic
+    wall: Clock = time.time
+    visibility_patience: float = VISIBILITY_PATIENCE
+    floors: dict[int, Version] = field(default_factory=dict)
+    stopped: dict[int, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def floor(self, table: int) -> Version:
+        """The version of the table's last TRUNCATE."""
+        return self.floors.get(table, LOWEST)
+
+    def writes(self, memories: list[tuple[Memory, str]]) -> list[Write]:
+        """Embed the memories' texts and make the writes; each memory comes with its content."""
+        texts = [memory.text for memory, _content in memories]
+        ids = [memory.memory_id for memory, _content in memories]
+        vectors = with_identity(self.embedder.embed(texts), ids, texts)
+        return [
+            Write(
+                memory.memory_id,
+                content,
+                self.default_when if memory.when is None else memory.when,
+                self.confidence,
+                vectors[index],
+            )
+            for index, (memory, content) in enumerate(memories)
+        ]
+
+    def expected(self, entry: Entry | None, stamp: Stamp | None) -> bool:
+        """Whether what was found is exactly what the ledger expects to be there."""
+        return (
+            entry is not None
+            and entry.live
+            and stamp is not None
+            and stamp.intact
+            and stamp.version == entry.version
+            and stamp.digest == entry.digest
+            and digest(stamp.references) == entry.references
+            and stamp.ledger == self.ledger_id
+        )
+
+
+def retry_delay(attempts: int) -> float:
+    """Seconds until a parked key is tried again by itself."""
+    return min(RETRY_FIRST * 2.0**attempts, RETRY_LAST)

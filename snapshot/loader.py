@@ -1,0 +1,219 @@
+"""The snapshot: every chunk of every table put into the lanes, by any number of workers, resumable chunk by chunk.
+
+Chunks may be read at any time, in any order and again, while the stream runs: the version gate sorts it out (law 2). Nothing
+here holds a transaction open longer than one chunk's COPY. A chunk is done when the recorder has made its last row durable; a
+worker that dies leaves its chunk to be read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+
+from bridge.errors import BridgeError, Fatal, MappingError, SourceUnavailable
+from bridge.frontier import ChunkToken, Token
+from bridge.intake import ROOM_EVERY, row_size
+from bridge.ledger import ChunkRecord, Ledger
+from bridge.lsn import Version
+from bridge.mapping import TablePlan
+from bridge.pool import LanePool
+from bridge.postgres import connect
+from bridge.recorder import Recorder
+from bridge.works import Kind, Work
+from snapshot.chunks import plan_chunks, reached, read_chunk
+from snapshot.plan import Chunk
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class TableProgress:
+    """How far a table's snapshot is: chunks and rows that are recorded."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Loader:
+    """Loads what the ledger says is not loaded yet. `version` is the one of all snapshot rows of this source epoch."""
+
+    url: str
+    ledger: Ledger
+    recorder: Recorder
+    pool: LanePool
+    version: Version
+    plans: Sequence[TablePlan]
+    stop_table: Callable[[TablePlan, str], None]
+    workers: int = 4
+    chunk_rows: int = 10_000
+    failure: BridgeError | None = None
+    progress: dict[int, TableProgress] = field(default_factory=dict)
+    paused: threading.Event = field(default_factory=threading.Event)
+    _queue: deque[tuple[TablePlan, Chunk | None]] = field(default_factory=deque)
+    _reading: dict[int, int] = field(default_factory=dict)
+    _tokens: dict[tuple[int, int], ChunkToken] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Queue what is left, and start the workers."""
+        states = {record.number: record.state for record in self.ledger.tables()}
+        for plan in self.plans:
+            state = states[plan.number]
+            if state == "new":
+                self._queue.append((plan, None))
+            elif state == "loading":
+                self._queue_chunks(plan)
+        for number in range(self.workers if self._queue else 0):
+            thread = threading.Thread(target=self._run, name=f"snapshot-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End; chunks that are not recorded will be read again."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def finished(self) -> bool:
+        """Every table of the plan is recorded as loaded or stopped."""
+        with self._lock:
+            return not self._queue and not any(self._reading.values()) and not self._tokens
+
+    def _queue_chunks(self, plan: TablePlan) -> None:
+        chunks = self.ledger.chunks(plan.number)
+        done = [chunk for chunk in chunks if chunk.done]
+        self.progress[plan.number] = TableProgress(len(chunks), len(done), sum(chunk.rows for chunk in done))
+        left = [(plan, Chunk(chunk.number, chunk.after, chunk.upto)) for chunk in chunks if not chunk.done]
+        if not left:
+            self._loaded(plan)
+        with self._lock:
+            self._queue.extend(left)
+
+    def _run(self) -> None:
+        connection: psycopg.Connection | None = None
+        while not self._ending.is_set() and self.failure is None:
+            task = self._next()
+            if task is None:
+                if self.finished:
+                    break
+                self._settle()
+                time.sleep(0.05)
+                continue
+            try:
+                connection = connection or connect(self.url, application_name="engram-bridge snapshot")
+                self._do(connection, *task)
+            except SourceUnavailable as error:
+                logger.warning("the snapshot waits: %s", error, extra={"table": task[0].table.label})
+                connection = self._drop(connection)
+                self._again(task)
+                self._ending.wait(RETRY_SECONDS)
+            except (Fatal, MappingError) as error:
+                if self.pool.failure is not None or self.recorder.failure is not None:
+                    self._again(task)
+                    break
+                self.stop_table(task[0], str(error))
+            except BridgeError as error:
+                self.failure = error
+            finally:
+                self._ended(task[0])
+        self._drop(connection)
+
+    def _next(self) -> tuple[TablePlan, Chunk | None] | None:
+        """The next task. A table is planned by one worker while others read the chunks of tables before it."""
+        if self.paused.is_set():
+            return None
+        with self._lock:
+            if not self._queue:
+                return None
+            task = self._queue.popleft()
+            self._reading[task[0].number] = self._reading.get(task[0].number, 0) + 1
+            return task
+
+    def _ended(self, plan: TablePlan) -> None:
+        with self._lock:
+            self._reading[plan.number] -= 1
+
+    def _again(self, task: tuple[TablePlan, Chunk | None]) -> None:
+        with self._lock:
+            self._queue.appendleft(task)
+
+    @staticmethod
+    def _drop(connection: psycopg.Connection | None) -> None:
+        if connection is not None:
+            connection.close()
+
+    def _do(self, connection: psycopg.Connection, plan: TablePlan, chunk: Chunk | None) -> None:
+        if chunk is not None:
+            self._read(connection, plan, chunk)
+            return
+        chunks = [ChunkRecord(c.number, c.after, c.upto) for c in plan_chunks(connection, plan.table, self.chunk_rows)]
+        self.ledger.plan(plan.number, chunks)
+        self._queue_chunks(plan)
+
+    def _read(self, connection: psycopg.Connection, plan: TablePlan, chunk: Chunk) -> None:
+        """Put the rows of one chunk into their lanes. Raises SourceUnavailable and Fatal; then the token is left behind."""
+        token = Token(threading.Lock(), streamed=False)
+        rows = 0
+        for row in read_chunk(connection, plan.table, chunk):
+            if rows % ROOM_EVERY == 0 and not self._room():
+                return
+            work = Work(
+                plan=plan,
+                key=plan.key_of(row),
+                kind=Kind.ROW,
+                row=row,
+                version=self.version,
+                background=True,
+                size=row_size(row),
+            )
+            work.belongs_to(token)
+            self.pool.put(work)
+            rows += 1
+        self.pool.wake()
+        whole = ChunkToken(plan.number, chunk.number, token, reached(connection), rows)
+        token.closed = True
+        with self._lock:
+            self._tokens[(plan.number, chunk.number)] = whole
+        self.recorder.watch(whole)
+        self._settle()
+
+    def _room(self) -> bool:
+        """Wait for room; False when the run ends."""
+        self.pool.wake()
+        while not self.pool.wait_for_room(background=True, timeout=0.5):
+            if self._ending.is_set():
+                return False
+        return not self._ending.is_set()
+
+    def _settle(self) -> None:
+        """Count the chunks that have been recorded, and close the tables whose last one was."""
+        with self._lock:
+            done = [whole for whole in self._tokens.values() if whole.recorded]
+            for whole in done:
+                del self._tokens[(whole.table, whole.number)]
+                progress = self.progress[whole.table]
+                progress.chunks_done += 1
+                progress.rows += whole.rows
+        for plan in self.plans:
+            if any(whole.table == plan.number for whole in done):
+                progress = self.progress[plan.number]
+                if progress.chunks_done == progress.chunks:
+                    self._loaded(plan)
+
+    def _loaded(self, plan: TablePlan) -> None:
+        position = max((chunk.reached for chunk in self.ledger.chunks(plan.number)), default=0)
+        self.ledger.set_table(plan.number, state="loaded", reached=position)
+        logger.info("a table is loaded", extra={"table": plan.table.label})
