@@ -1,0 +1,289 @@
+"""The configuration: one schema for `bridge.yaml`, read once, never changed afterwards.
+
+A key that does not exist, a value of another type and a missing address are told with the key's path and the remedy, before
+anything is connected. Passwords may stand in the URLs, but better in PGPASSWORD, PGPASSFILE and ENGRAM_API_KEY; none of them is
+ever part of a message or of a `repr`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from bridge import settings_file
+from bridge.errors import ConfigError
+from bridge.explain import explain_errors
+from bridge.mapping import CONFIDENCE_CLASSES, TableOptions
+from bridge.postgres import password_free
+
+GRPC_PORT = 50051
+CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.95
+
+Names = tuple[str, ...]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Source(_Section):
+    """The PostgreSQL database that is carried."""
+
+    url: str = Field(repr=False, description="PostgreSQL URI or keyword=value string. PGPASSWORD, PGPASSFILE and sslmode work.")
+    slot: str = Field(
+        default="engram_bridge", pattern=r"^[a-z0-9_]{1,63}$", description="Name of the replication slot; made by the first run."
+    )
+    publication: str = Field(
+        default="engram_bridge", min_length=1, max_length=63, description="Name of the publication; made by the first run."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_conninfo(cls, url: str) -> str:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            raise ValueError("a PostgreSQL connection string: postgresql://user@host:5432/database") from None
+        if not url.strip():
+            raise ValueError("a PostgreSQL connection string: postgresql://user@host:5432/database")
+        return url
+
+    @property
+    def shown(self) -> str:
+        """The connection string without its password."""
+        return password_free(self.url)
+
+
+class Target(_Section):
+    """The Engram server that is written."""
+
+    http: str = Field(description="Base URL of Engram's HTTP side, such as http://127.0.0.1:7432.")
+    grpc: str = Field(default="", description=f"host:port of its gRPC side; by default the HTTP host with port {GRPC_PORT}.")
+    api_key: SecretStr | None = Field(
+        default=None, description="Key that the server asks for; by default the variable ENGRAM_API_KEY."
+    )
+    capacity: int = Field(default=100_000, ge=1, description="Rows after which the server evicts others from a space.")
+    limit: int = Field(default=90_000, ge=1, description="Rows that a space may hold; new keys beyond it are parked, never sent.")
+    space_prefix: str = Field(
+        default="",
+        pattern=r"^[a-z0-9_-]{0,32}$",
+        description="Put before the names of all spaces that are not named in `tables`.",
+    )
+
+    @field_validator("http")
+    @classmethod
+    def _is_http(cls, http: str) -> str:
+        parts = urlsplit(http)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(http):
+            raise ValueError("a URL such as http://127.0.0.1:7432")
+        if parts.username or parts.password:
+            raise ValueError("a URL without user and password: the key goes into target.api_key or ENGRAM_API_KEY")
+        return http.rstrip("/")
+
+    @field_validator("grpc")
+    @classmethod
+    def _is_host_and_port(cls, grpc: str) -> str:
+        if not _port_is_valid(f"//{grpc}") or "/" in grpc or urlsplit(f"//{grpc}").port is None:
+            raise ValueError("host:port, without http://")
+        return grpc
+
+    @model_validator(mode="after")
+    def _limit_within_capacity(self) -> Target:
+        if self.limit > self.capacity:
+            raise ValueError("a `limit` of at most `capacity`: beyond it the server evicts rows without a word")
+        return self
+
+    @property
+    def grpc_address(self) -> str:
+        """host:port of the gRPC side."""
+        host = urlsplit(self.http).hostname or ""
+        return self.grpc or f"{f'[{host}]' if ':' in host else host}:{GRPC_PORT}"
+
+
+def _port_is_valid(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return bool(urlsplit(url).hostname)
+
+
+class Columns(_Section):
+    """Which columns of a table are carried."""
+
+    include: Names | None = Field(default=None, description="Only these columns; by default all.")
+    exclude: Names = Field(default=(), description="All but these columns. Key columns cannot be left out.")
+
+
+class Table(_Section):
+    """What differs from the defaults for one table."""
+
+    space: str | None = Field(default=None, description="The Engram space; by default the table's name made valid.")
+    shards: int = Field(
+        default=1, ge=1, le=256, description="Spaces that the table is spread over. Fixed once the table is loaded."
+    )
+    text: Names | None = Field(default=None, description="Columns whose text is embedded; by default all columns of text types.")
+    timestamp: str | None = Field(
+        default=None, description="Date or timestamp column of the memory's time; by default created_at."
+    )
+    confidence: str | float = Field(
+        default="verified",
+        description="verified, indexed, user_content, derived, or a number from 0.5 to 0.95; stands in the stamp.",
+    )
+    columns: Columns = Field(default=Columns(), description="Which columns are carried: {include: […]} or {exclude: […]}.")
+    duplicates: Literal["collapse"] | None = Field(
+        default=None, description="collapse: carry a table without a key; rows that are equal become one memory."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, given: Any) -> Any:
+        """`users:` alone means the defaults; `exclude: […]` beside the other keys is short for `columns: {exclude: […]}`."""
+        if given is None:
+            return {}
+        if isinstance(given, dict) and "exclude" in given and "columns" not in given:
+            return {name: value for name, value in given.items() if name != "exclude"} | {
+                "columns": {"exclude": given["exclude"]}
+            }
+        return given
+
+    @field_validator("confidence", mode="plain")
+    @classmethod
+    def _is_confidence(cls, given: Any) -> str | float:
+        if isinstance(given, str) and given in CONFIDENCE_CLASSES:
+            return given
+        try:
+            number = None if isinstance(given, bool) else float(given)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not CONFIDENCE_LEAST <= number <= CONFIDENCE_MOST:
+            classes = ", ".join(CONFIDENCE_CLASSES)
+            raise ValueError(f"one of {classes}, or a number from {CONFIDENCE_LEAST} to {CONFIDENCE_MOST}")
+        return number
+
+    def options(self) -> TableOptions:
+        """The same for the mapping, which knows no configuration."""
+        return TableOptions(
+            space=self.space,
+            shards=self.shards,
+            text=self.text,
+            timestamp=self.timestamp,
+            confidence=self.confidence,
+            include=self.columns.include,
+            exclude=self.columns.exclude,
+            collapse=self.duplicates == "collapse",
+        )
+
+
+class Embedding(_Section):
+    """How texts become vectors."""
+
+    model: str = Field(default="hashing", description="hashing: the built-in one, 512 dimensions, no download.")
+
+
+class Snapshot(_Section):
+    """How existing rows are read."""
+
+    workers: int = Field(default=4, ge=1, le=64, description="Connections that read chunks at the same time.")
+    chunk_rows: int = Field(default=10_000, ge=1, le=10_000_000, description="Rows of a chunk: what is read again after a crash.")
+    order: Literal["parents-first"] = Field(
+        default="parents-first", description="parents-first: referenced tables before their children."
+    )
+
+
+class Config(_Section):
+    """The whole of `bridge.yaml`."""
+
+    source: Source = Field(description="The PostgreSQL database: its URL, or {url, slot, publication}.")
+    target: Target = Field(
+        description="The Engram server: its HTTP URL, or {http, grpc, api_key, capacity, limit, space_prefix}."
+    )
+    ledger: str = Field(
+        default="engram-bridge.db", min_length=1, repr=False, description="The ledger: a file's path, or an SQLAlchemy URL."
+    )
+    tables: dict[str, Table] = Field(
+        default={}, description="Exceptions by table: `users` (in public) or `schema.table`, as in the catalogue."
+    )
+    include: Names = Field(default=(), description="Patterns (*, ?) of the tables to carry; by default all.")
+    exclude: Names = Field(default=(), description="Patterns (*, ?) of tables to leave out.")
+    embedding: Embedding = Field(default=Embedding(), description="How texts become vectors.")
+    snapshot: Snapshot = Field(default=Snapshot(), description="How existing rows are read.")
+    proof: Literal["all"] = Field(default="all", description="How much is read back: all.")
+    migration: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="An id that stands in every stamp; by default the ledger's own."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _addresses_alone(cls, given: Any) -> Any:
+        """`source: URL` is short for `source: {url: URL}`, and so for the target."""
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        for name, first in (("source", "url"), ("target", "http")):
+            if isinstance(given.get(name), str):
+                given[name] = {first: given[name]}
+        return given
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _one_pattern(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("ledger")
+    @classmethod
+    def _home(cls, ledger: str) -> str:
+        return ledger if "://" in ledger else str(Path(ledger).expanduser())
+
+
+def load(
+    path: Path | str | None,
+    *,
+    source: str | None = None,
+    target: str | None = None,
+    ledger: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Config:
+    """The configuration of a file, or of flags alone; flags win. Raises ConfigError with key, what is wrong, and the remedy.
+
+    A `target` flag names another server, so the file's gRPC address does not count with it.
+    """
+    given: dict[str, Any] = {}
+    expanded: set[str] = set()
+    if path is not None:
+        given, expanded = settings_file.read(Path(path), environment)
+    if source is not None:
+        given["source"] = _section(given.get("source"), "url") | {"url": source}
+    if target is not None:
+        kept = {name: value for name, value in _section(given.get("target"), "http").items() if name != "grpc"}
+        given["target"] = kept | {"http": target}
+    if ledger is not None:
+        given["ledger"] = ledger
+    _require(given, "source", "url", "--source postgresql://user@host:5432/database")
+    _require(given, "target", "http", "--target http://host:7432")
+    key = environment.get("ENGRAM_API_KEY")
+    if key and isinstance(given["target"], dict | str):
+        given["target"] = {"api_key": key} | _section(given["target"], "http")
+    try:
+        return Config.model_validate(given)
+    except ValidationError as error:
+        raise explain_errors(error, Config, expanded, str(path) if path is not None else None) from None
+
+
+def _section(given: Any, first: str) -> dict[str, Any]:
+    if isinstance(given, str):
+        return {first: given}
+    return dict(given) if isinstance(given, dict) else {}
+
+
+def _require(given: dict[str, Any], name: str, first: str, flag: str) -> None:
+    found = given.get(name)
+    if found in (None, "") or (isinstance(found, dict) and found.get(first) in (None, "")):
+        raise ConfigError(f"the {name} is missing", hint=f"Give {flag}, or `{name}:` in the configuration file.")

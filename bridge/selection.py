@@ -1,0 +1,96 @@
+"""Which tables of the catalogue are carried, and with what options: the configuration's names held against the real ones.
+
+`users` means the table of that name in `public`, `app.users` the one in schema `app`; names are written as they stand in the
+catalogue, case included. A name or column that does not exist is an error with the nearest one that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from bridge.config import Config
+from bridge.errors import ConfigError
+from bridge.explain import nearest
+from bridge.mapping import TableOptions
+from bridge.schema import Table
+
+
+def names_of(table: Table) -> tuple[str, ...]:
+    """The names under which the configuration may speak of a table."""
+    return (table.label, table.name) if table.schema == "public" else (table.label,)
+
+
+def select(config: Config, tables: Sequence[Table]) -> list[Table]:
+    """The tables that `include` and `exclude` leave, in their order.
+
+    Raises ConfigError for a pattern of `include` without a match, and for a plain name of either that is no table.
+    """
+    for key, patterns in (("include", config.include), ("exclude", config.exclude)):
+        for pattern in patterns:
+            plain = not any(sign in pattern for sign in "*?[")
+            if (key == "include" or plain) and not any(_matches(table, pattern) for table in tables):
+                raise ConfigError(f"{key}: no table matches {pattern!r}", hint=nearest(pattern, _all_names(tables)))
+    return [
+        table
+        for table in tables
+        if (not config.include or any(_matches(table, pattern) for pattern in config.include))
+        and not any(_matches(table, pattern) for pattern in config.exclude)
+    ]
+
+
+def table_options(config: Config, tables: Sequence[Table]) -> dict[str, TableOptions]:
+    """The options of every table that `tables:` names, by label; `tables` is the whole catalogue, also what is left out.
+
+    Raises ConfigError for tables and columns that do not exist, and for one table named twice.
+    """
+    options: dict[str, TableOptions] = {}
+    for name, given in config.tables.items():
+        found = [table for table in tables if name in names_of(table)]
+        if not found:
+            raise ConfigError(f"tables.{name}: there is no such table", hint=nearest(name, _all_names(tables)))
+        if len(found) > 1:
+            labels = " and ".join(f"{table.schema!r}.{table.name!r}" for table in found)
+            raise ConfigError(f"tables.{name}: the name fits {labels}", hint="Write `schema.table` in full.")
+        table = found[0]
+        if table.label in options:
+            raise ConfigError(f"tables.{name}: {table.label} stands twice", hint="Keep one of `table` and `schema.table`.")
+        wanted = given.options()
+        _require_columns(name, table, wanted)
+        # A generated column is never carried: to exclude it is no mistake, but the mapping does not know its name.
+        kept = tuple(column for column in wanted.exclude if column not in table.generated)
+        options[table.label] = replace(wanted, exclude=kept)
+    return options
+
+
+def _require_columns(name: str, table: Table, options: TableOptions) -> None:
+    for key, wanted in (
+        ("text", options.text or ()),
+        ("timestamp", (options.timestamp,) if options.timestamp is not None else ()),
+        ("columns.include", options.include or ()),
+        ("columns.exclude", options.exclude),
+    ):
+        for column in wanted:
+            generated = column in table.generated
+            if column in _columns(table) or (generated and key == "columns.exclude"):
+                continue
+            if generated:
+                raise ConfigError(
+                    f"tables.{name}.{key}: {column!r} is a generated column, which no path carries",
+                    hint=f"Leave it out, or use one of: {', '.join(_columns(table))}.",
+                )
+            raise ConfigError(f"tables.{name}.{key}: there is no column {column!r}", hint=nearest(column, _columns(table)))
+
+
+def _columns(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def _matches(table: Table, pattern: str) -> bool:
+    # A table's own name is never a pattern: "a[1]" names the table a[1].
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names_of(table))
+
+
+def _all_names(tables: Iterable[Table]) -> Collection[str]:
+    return [table.name if table.schema == "public" else table.label for table in tables]
