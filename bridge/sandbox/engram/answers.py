@@ -185,7 +185,7 @@ def _recalled_row(hit: Hit) -> dict[str, object]:
         "last_access": instants.with_z(instants.now()),
         "tags": [],
         "memory_type": "Episodic",
-        "relevance_explanation": f"Retrieved with {score:.2f} confidence",
+        "relevance_explanation": f"Retrieved with {widened(hit.score):.2f} confidence",
     }
 
 
@@ -207,11 +207,10 @@ def not_deleted(identity: str) -> Answer:
                 "Recall with a higher threshold.",
                 "Suppress the memory, once that can be done.",
             ],
-            "documentation": "See https://github.com/anthropics/engram for cognitive architecture details",
+            "documentation": "The documentation tells what memories are.",
             "memory_id": identity,
             "message": "Nothing was deleted: memories cannot be deleted this way.",
-            "rationale": "Human memory systems don't support instant deletion - memories naturally decay over time or "
-            "can be suppressed, but instant removal would break spreading activation paths and consolidation processes",
+            "rationale": "Memories fade, they are not erased.",
             "status": "not_supported",
         }
     )

@@ -31,8 +31,9 @@ def parse(text: str) -> int:
     year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError("the time of day of the timestamp is out of range")
-    # Year 0 exists in RFC 3339; one cycle later is the same calendar within Python's range.
-    days = (date(year + 400, month, day) - _EPOCH).days - _CYCLE_DAYS
+    # The year 0 exists in RFC 3339; the same year of another cycle is within Python's range.
+    near = 2000 + year % 400
+    days = (date(near, month, day) - _EPOCH).days + (year - near) // 400 * _CYCLE_DAYS
     fraction = int((match[7] or "0")[:9].ljust(9, "0"))
     offset = 0
     if match[9]:

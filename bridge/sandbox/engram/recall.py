@@ -14,7 +14,7 @@ from bridge.sandbox.engram.vectors import Vector, unit
 
 TEXT_LIMIT = 75
 VECTOR_LIMIT = 100
-_WARM = 0.95
+_WARM = float(np.float32(0.95))
 
 
 @dataclass(frozen=True, slots=True)
