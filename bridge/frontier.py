@@ -107,6 +107,15 @@ class Frontier:
                 token.end, token.commit_time, token.closed = wal_end, now, True
                 queue.append(token)
 
+    def restart(self, start: Lsn) -> None:
+        """The stream begins again at `start`: what was open or waiting is delivered a second time."""
+        with self.lock:
+            self._open = None
+            for queue in self._queues.values():
+                queue.clear()
+            for stage in STAGES:
+                self.positions[stage] = max(self.positions[stage], start)
+
     def advance(self, stage: Stage) -> Lsn:
         """Move the stage's position over all that is done, and answer it."""
         with self.lock:

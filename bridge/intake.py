@@ -32,7 +32,7 @@ class Tables(Protocol):
     def stop_table(self, plan: TablePlan, reason: str) -> None:
         """Durably park a whole table."""
 
-    def redefine(self, plan: TablePlan, relation: Relation) -> TablePlan | None:
+    def redefine(self, plan: TablePlan) -> TablePlan | None:
         """A column was added: the plan that carries it, or None when the table cannot be carried any more."""
 
 
@@ -87,6 +87,11 @@ class Intake:
         self.pool.wake()
         return True
 
+    def restart(self) -> None:
+        """A new connection: relations are announced again, and an open transaction is delivered from its beginning."""
+        self._bindings.clear()
+        self._begin = self._token = None
+
     def _room(self) -> bool:
         self._since_room += 1
         if self._since_room < ROOM_EVERY:
@@ -110,7 +115,7 @@ class Intake:
             return None
         known = {column.name for column in plan.table.columns} | set(plan.table.generated) | set(plan.left_out)
         if any(column.name not in known for column in relation.columns):
-            changed = self.tables.redefine(plan, relation)
+            changed = self.tables.redefine(plan)
             if changed is None:
                 return None
             plan = changed
@@ -140,9 +145,10 @@ class Intake:
         if old_key is not None and old_key != new_key:
             self._put(plan, old_key, Kind.DELETE, old if plan.keyless else None, change.ordinal)
         if new_key is not None:
-            self._put(plan, new_key, Kind.ROW, new, change.ordinal)
+            moved = old_key is not None and old_key != new_key
+            self._put(plan, new_key, Kind.ROW, new, change.ordinal, carries=not moved)
 
-    def _put(self, plan: TablePlan, key: str, kind: Kind, row: Row | None, ordinal: int) -> None:
+    def _put(self, plan: TablePlan, key: str, kind: Kind, row: Row | None, ordinal: int, *, carries: bool = True) -> None:
         assert self._begin is not None
         assert self._token is not None
         work = Work(
@@ -153,6 +159,7 @@ class Intake:
             version=make_version(self.source_epoch, self._begin.commit_lsn, ordinal),
             xid=self._begin.xid,
             commit_time=self._begin.commit_time,
+            carries=carries,
             size=row_size(row),
         )
         work.belongs_to(self._token)

@@ -54,7 +54,7 @@ class LanePool:
     def __init__(self, shop: Workshop, *, threads: int = 4, wait: wait_base | None = None) -> None:
         self._shop = shop
         self._threads = threads
-        self._wait = wait or wait_exponential_jitter(initial=0.05, max=3.0, jitter=0.2)
+        self._wait = wait or wait_exponential_jitter(multiplier=0.05, max=3.0, jitter=0.2)
         self._condition = threading.Condition()
         self._states: dict[str, _State] = {}
         self._running: list[threading.Thread] = []
@@ -112,6 +112,10 @@ class LanePool:
     def put(self, work: Work) -> None:
         """Put a work in the lane of its key. Never blocks: callers that can wait ask for room first."""
         self._states[work.plan.space_of(work.key)].lane.put(work)
+
+    def stopped(self, table: int) -> bool:
+        """The table is parked as a whole."""
+        return table in self._shop.stopped
 
     def wake(self) -> None:
         """Something was put."""

@@ -29,10 +29,11 @@ class Kind(enum.Enum):
 class Work:
     """One key to put in order.
 
-    `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change. `refresh`: read the row
-    again whatever the version says; `suspect`: first look at the target, and leave it alone when it is as expected.
-    `retry`: a parked key's turn. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
-    `tokens` are told when the work is proven and recorded, `unwritten` when it is written.
+    `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change.
+    `refresh`: read the row again whatever the version says. `suspect`: first look at the target, and leave it alone when it is as
+    expected. `retry`: a parked key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the
+    target may hold something of it that nobody recorded. `tokens` are told when the work is proven and recorded, `unwritten` when
+    it is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
     """
 
     plan: TablePlan
@@ -47,6 +48,7 @@ class Work:
     retry: bool = False
     background: bool = False
     in_doubt: bool = False
+    carries: bool = True
     attempts: int = 0
     not_before: float = 0.0
     waiting_since: float = 0.0
@@ -82,13 +84,15 @@ def merge(earlier: Work, later: Work) -> Work:
 
     An unchanged column is carried forward from the earlier row only when both came by the stream and in its order: then no
     change of the key lies between them. A snapshot row can be older than a change that has been applied since, and so can a
-    change that is delivered again.
+    change that is delivered again. A row that came to this key by a change of its key has its unchanged columns from elsewhere:
+    nothing is carried over it.
     """
     newer, older = (later, earlier) if later.version >= earlier.version else (earlier, later)
     if newer.kind is Kind.NOTHING:
         newer, older = older, newer
     row = newer.row
-    if row is not None and newer is later and older.row is not None and _streamed(older) and newer.partial:
+    in_order = newer is later and newer.carries and _streamed(older)
+    if row is not None and older.row is not None and in_order and newer.partial:
         row = completed(row, older.row) if newer.plan.table.columns == older.plan.table.columns else row
     return Work(
         plan=newer.plan,
@@ -103,6 +107,7 @@ def merge(earlier: Work, later: Work) -> Work:
         retry=earlier.retry or later.retry,
         background=earlier.background and later.background,
         in_doubt=earlier.in_doubt or later.in_doubt,
+        carries=earlier.carries and later.carries,
         attempts=max(earlier.attempts, later.attempts),
         not_before=min(earlier.not_before, later.not_before),
         waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
@@ -114,7 +119,7 @@ def merge(earlier: Work, later: Work) -> Work:
 
 def _streamed(work: Work) -> bool:
     """Its change came by the stream: only snapshot rows have the ordinal 0."""
-    return split_version(work.version)[2] > 0
+    return work.version != LOWEST and split_version(work.version)[2] > 0
 
 
 @dataclass(slots=True)

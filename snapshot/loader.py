@@ -11,11 +11,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
+from bridge.changes import Row
 from bridge.errors import BridgeError, Fatal, MappingError, SourceUnavailable
 from bridge.frontier import ChunkToken, Token
 from bridge.intake import ROOM_EVERY, row_size
@@ -92,6 +93,11 @@ class Loader:
         with self._lock:
             return not self._queue and not any(self._reading.values()) and not self._tokens
 
+    def rows(self, plan: TablePlan) -> Iterator[Row]:
+        """All rows of a table, in one COPY. Raises SourceUnavailable and Fatal."""
+        with connect(self.url, application_name="engram-bridge reload") as connection:
+            yield from read_chunk(connection, plan.table, Chunk(0, None, None))
+
     def _queue_chunks(self, plan: TablePlan) -> None:
         chunks = self.ledger.chunks(plan.number)
         done = [chunk for chunk in chunks if chunk.done]
@@ -156,6 +162,8 @@ class Loader:
             connection.close()
 
     def _do(self, connection: psycopg.Connection, plan: TablePlan, chunk: Chunk | None) -> None:
+        if self.pool.stopped(plan.number):
+            return
         if chunk is not None:
             self._read(connection, plan, chunk)
             return

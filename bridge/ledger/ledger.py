@@ -114,12 +114,17 @@ class Ledger:
     def facts(self) -> dict[str, str]:
         """All single values."""
         with self.reading() as connection:
-            return dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(select(tables.facts.c.name, tables.facts.c.value))}
 
     def put_facts(self, facts: Mapping[str, str]) -> None:
         """Set single values."""
         with self.writing() as connection:
             _put_facts(connection, facts)
+
+    def drop_fact(self, name: str) -> None:
+        """Forget a single value."""
+        with self.writing() as connection:
+            connection.execute(delete(tables.facts).where(tables.facts.c.name == name))
 
     # tables and chunks
 
@@ -217,6 +222,18 @@ class Ledger:
         with self.reading() as connection:
             return books.resolve_lookups(connection, lookups)
 
+    def edges_of(self, table: int) -> list[tuple[str, str, int, str | None]]:
+        """All edges of a table's rows: key, constraint, the parent's table and key (None while it is not known)."""
+        e = tables.edges.c
+        query = select(e.key, e.constraint_name, e.parent, e.parent_key).where(e.tbl == table)
+        with self.reading() as connection:
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+    def stale_lookups(self) -> list[Key]:
+        """Children whose parent, found by an alternate key, is not the one that their memory names."""
+        with self.reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(text(STALE))]
+
     def record(self, batch: Batch) -> list[Key]:
         """Write everything in one transaction; durable when it returns. Answers children to be refreshed."""
         with self.writing() as connection:
@@ -302,6 +319,12 @@ class Ledger:
             for r in rows
         ]
 
+    def drop_parked(self, key: Key) -> None:
+        """Stop waiting for a key: PostgreSQL answers for it until its next change is proven."""
+        p = tables.parked.c
+        with self.writing() as connection:
+            connection.execute(update(tables.parked).where(p.tbl == key[0], p.key == key[1]).values(dropped=True, retry_at=None))
+
     def request(self, verb: str, key: Key) -> None:
         """Ask the running bridge, in another process, to do something with a key."""
         with self.writing() as connection:
@@ -321,7 +344,7 @@ class Ledger:
     def counters(self) -> dict[str, int]:
         """Totals over all runs."""
         with self.reading() as connection:
-            return dict(connection.execute(select(tables.counters.c.name, tables.counters.c.value)).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(select(tables.counters.c.name, tables.counters.c.value))}
 
     def put_gauges(self, gauges: Mapping[str, Any]) -> None:
         """What the running process measures now."""
@@ -339,8 +362,17 @@ class Ledger:
     def pending_edges(self) -> dict[int, int]:
         """Edges whose parent is not in Engram, by child table: what is left when all is consistent are orphans."""
         with self.reading() as connection:
-            return dict(connection.execute(text(PENDING)).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(text(PENDING))}
 
+
+STALE = """
+    select e.tbl, e.key
+      from edges e
+      left join alternates a on a.lookup = e.lookup and a.value = e.lookup_value
+     where e.lookup is not null
+       and coalesce(a.key, '') <> coalesce(e.parent_key, '')
+"""
+"""What `books.record` answers as it goes along, found again after a run that died in between."""
 
 PENDING = """
     select e.tbl, count(*)

@@ -1,0 +1,188 @@
+"""What a person sees: the status as a table, progress bars while tables load, then one live line of lag."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bridge.evidence import TableEvidence
+from bridge.running import Bridge
+from bridge.status import Status
+
+QUIET_SECONDS = 10.0
+"""How often a line is printed where nobody watches."""
+
+
+def human_bytes(number: float | None) -> str:
+    """Bytes for people."""
+    if number is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """A duration for people."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def render_status(status: Status) -> RenderableType:
+    """The whole status on a screen."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("table", "state", "rows", "expected", "proven", "pending edges", "parked", "ETA"):
+        table.add_column(heading, justify="left" if heading in ("table", "state") else "right")
+    for row in status.tables:
+        rows = row.rows_estimated if row.rows_estimated >= 0 else row.rows_loaded
+        table.add_row(
+            row.name,
+            Text(row.state, style="red" if row.state == "stopped" else ""),
+            f"{rows:,}",
+            f"{row.expected:,}",
+            f"{row.proven:,}",
+            str(row.pending_edges),
+            Text(str(row.parked), style="red" if row.parked else ""),
+            human_seconds(row.eta_seconds) if row.state in ("new", "loading") else "",
+        )
+    return Group(Text(), *_head(status), Text(), table, *_reasons(status))
+
+
+def _head(status: Status) -> list[RenderableType]:
+    running = f"running: {status.held_by}" if status.held_by else "not running"
+    lines = [
+        Text.assemble(("phase      ", "bold"), status.phase, "  ·  ", running),
+        Text.assemble(("positions  ", "bold"), "  ".join(f"{name} {value}" for name, value in status.positions.items())),
+        Text.assemble(("lag        ", "bold"), _lag_line(status)),
+    ]
+    slot = status.slot
+    if slot.get("known") and slot.get("exists"):
+        state = f"WAL kept {human_bytes(slot['retained_wal_bytes'])}, {slot['wal_status'] or 'status unknown'}"
+        lines.append(Text.assemble(("slot       ", "bold"), f"{status.source['slot']}: {state}"))
+    elif slot.get("known"):
+        lines.append(Text.assemble(("slot       ", "bold"), ("missing", "red")))
+    target = status.target
+    health = "unreachable" if target["reachable"] is False else ("repaired" if target["repaired"] else "being compared")
+    style = "" if health == "repaired" else "yellow"
+    lines.append(
+        Text.assemble(
+            ("target     ", "bold"), f"epoch {target['epoch'] or '–'} (start {target['starts_seen']}), ", (health, style)
+        )
+    )
+    troubles = [str(trouble) for trouble in (status.source.get("trouble"), target.get("trouble")) if trouble]
+    return [*lines, *(Text.assemble(("trouble    ", "bold"), (trouble, "red")) for trouble in troubles)]
+
+
+def _lag_line(status: Status) -> str:
+    lag = status.lag
+    measured = f"commit → proven p50 {lag['p50_ms']} ms, p99 {lag['p99_ms']} ms" if lag["p50_ms"] is not None else ""
+    return f"{human_bytes(lag['bytes'])}, {human_seconds(lag['seconds'])}  {measured}".rstrip()
+
+
+def _reasons(status: Status) -> list[RenderableType]:
+    return [Text(f"{table.name}: stopped: {table.reason}", style="red") for table in status.tables if table.reason]
+
+
+def render_evidence(evidence: list[TableEvidence]) -> Table:
+    """The comparison as a table a person likes to read."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
+    columns = ("rows", "memories", "edges", "deleted", "missing", "wrong", "extra", "wrong edges", "missing edges")
+    totals = {name: sum(getattr(one, name.replace(" ", "_")) for one in evidence) for name in columns}
+    table.add_column("table", footer="total")
+    for name in columns:
+        bad = name in columns[4:] and totals[name]
+        table.add_column(name, justify="right", footer=Text(f"{totals[name]:,}", style="bold red" if bad else "bold"))
+    table.add_column("")
+    for one in evidence:
+        cells = [f"{getattr(one, name.replace(' ', '_')):,}" for name in columns]
+        table.add_row(one.table, *cells, Text("proven", style="green") if one.proven else Text("NOT PROVEN", style="bold red"))
+    return table
+
+
+class LiveView:
+    """Progress bars while tables load and a line of lag afterwards; a line each 10 s where nobody watches."""
+
+    def __init__(self, bridge: Bridge, console: Console) -> None:
+        self._bridge = bridge
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("chunks  {task.fields[rows]:,} rows  {task.fields[speed]:,.0f}/s"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._bars: dict[int, TaskID] = {}
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._said = 0.0
+        self._seen = (0, time.monotonic())
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self) -> None:
+        """Show how it stands now."""
+        if self._live is not None:
+            self._live.update(Group(self._loading(), Text(self._line())))
+        elif time.monotonic() - self._said >= QUIET_SECONDS:
+            self._said = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _loading(self) -> Progress:
+        bridge = self._bridge
+        figures = bridge.housekeeping.gauges()["loading"]
+        for number, progress in list(bridge.loader.progress.items()):
+            plan = bridge.shop.mapping.numbered.get(number)
+            if plan is None:
+                continue
+            if number not in self._bars:
+                self._bars[number] = self._progress.add_task(plan.table.label, total=progress.chunks, rows=0, speed=0.0)
+            speed = (figures.get(str(number)) or {}).get("rows_per_second") or 0.0
+            self._progress.update(self._bars[number], completed=progress.chunks_done, rows=progress.rows, speed=speed)
+        return self._progress
+
+    def _line(self) -> str:
+        bridge = self._bridge
+        now = time.monotonic()
+        rate = (bridge.recorder.changes - self._seen[0]) / max(now - self._seen[1], 0.001)
+        self._seen = (bridge.recorder.changes, now)
+        behind = max(bridge.stream.received - bridge.recorder.confirmed, 0)
+        lag = bridge.housekeeping.lag()
+        parts = [
+            "consistent" if bridge.consistent else "loading",
+            f"behind {human_bytes(behind)}",
+            f"{bridge.recorder.changes:,} changes ({rate:,.0f}/s)",
+        ]
+        if lag:
+            parts.append(f"commit → proven p50 {lag['p50']:.0f} ms p99 {lag['p99']:.0f} ms")
+        if bridge.recorder.dropped:
+            parts.append(f"{bridge.recorder.dropped:,} dropped by the target, recovered")
+        if not bridge.watch.reachable or bridge.pool.trouble:
+            parts.append("target: waiting")
+        elif not bridge.watch.repaired:
+            parts.append("target: comparing after its restart")
+        if bridge.stream.trouble:
+            parts.append("source: waiting")
+        return "  ·  ".join(parts)

@@ -1,0 +1,206 @@
+"""What a running bridge does once a second beside its work: measurements, requests, parked keys whose time has come, resyncs."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import BridgeError, Transient
+from bridge.lsn import make_version, split_version
+from bridge.mapping import TablePlan
+from bridge.memories import Key
+from bridge.pool import LanePool
+from bridge.recorder import Recorder
+from bridge.streaming import Stream
+from bridge.works import Kind, Work
+from bridge.workshop import Workshop
+
+if TYPE_CHECKING:
+    from bridge.watch import TargetWatch
+    from snapshot.loader import Loader
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+COLLECT_SECONDS = 60.0
+RECENT = 2_000
+"""How many of the newest lags the percentiles are taken over."""
+
+
+@dataclass(slots=True)
+class _Speed:
+    """Rows of a table's snapshot over time."""
+
+    rows: int = 0
+    at: float = 0.0
+    per_second: float = 0.0
+
+
+@dataclass(slots=True)
+class Housekeeping:
+    """Runs the beat in a thread. `resyncs`: numbers of tables whose rows are to be read again."""
+
+    shop: Workshop
+    pool: LanePool
+    recorder: Recorder
+    stream: Stream
+    loader: Loader
+    resyncs: set[int]
+    watch: TargetWatch | None = None
+    failure: BridgeError | None = None
+    _reloads: list[TablePlan] = field(default_factory=list)
+    _speeds: dict[int, _Speed] = field(default_factory=dict)
+    _collected: float = 0.0
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def reload(self, plan: TablePlan) -> None:
+        """A keyless table differs from the target: its rows have to be read whole."""
+        self._reloads.append(plan)
+
+    def _run(self) -> None:
+        while not self._ending.wait(BEAT_SECONDS):
+            try:
+                self.beat()
+            except Transient as error:
+                logger.info("housekeeping waits: %s", error)
+            except BridgeError as error:
+                self.failure = error
+                return
+
+    def beat(self) -> None:
+        """One round. Raises LedgerError."""
+        self.shop.ledger.put_gauges(self.gauges())
+        self._requests()
+        self._due()
+        self._resync()
+        self._collect()
+
+    # measurements
+
+    def gauges(self) -> dict[str, Any]:
+        """What `status` in another process shows of this one."""
+        return {
+            "received": self.stream.received,
+            "wire_silence": self.stream.silence,
+            "source_trouble": self.stream.trouble,
+            "target_trouble": self.pool.trouble,
+            "target_reachable": self.watch.reachable if self.watch else None,
+            "lag_ms": self.lag(),
+            "waiting": sum(lane.waiting for lane in self.pool.lanes),
+            "loading": self._loading(),
+        }
+
+    def lag(self, newest: int = RECENT) -> dict[str, float] | None:
+        """Commit to proven readable, milliseconds, over the newest changes; None before the first one."""
+        return percentiles(list(self.recorder.lags)[-newest:])
+
+    def _loading(self) -> dict[str, dict[str, float | None]]:
+        now = time.monotonic()
+        figures = {}
+        for number, progress in list(self.loader.progress.items()):
+            speed = self._speeds.setdefault(number, _Speed(progress.rows, now))
+            if progress.rows > speed.rows and now > speed.at:
+                speed.per_second = (progress.rows - speed.rows) / (now - speed.at)
+                speed.rows, speed.at = progress.rows, now
+            left = progress.chunks - progress.chunks_done
+            mean = progress.rows / progress.chunks_done if progress.chunks_done else 0
+            eta = left * mean / speed.per_second if speed.per_second and left else None
+            figures[str(number)] = {"rows_per_second": round(speed.per_second, 1), "eta_seconds": eta and round(eta, 1)}
+        return figures
+
+    # keys
+
+    def _put(self, key: Key, **wishes: bool) -> None:
+        plan = self.shop.mapping.numbered.get(key[0])
+        if plan is not None:
+            self.pool.put(Work(plan, key[1], background=True, **wishes))
+            self.pool.wake()
+
+    def _requests(self) -> None:
+        for verb, key in self.shop.ledger.take_requests():
+            logger.info("asked to %s a key", verb, extra={"table": key[0]})
+            if verb == "retry":
+                self._put(key, refresh=True, retry=True)
+
+    def _due(self) -> None:
+        for key, _parked in self.shop.ledger.parked_keys(due=time.time()):
+            self._put(key, refresh=True, retry=True)
+
+    # tables
+
+    def _resync(self) -> None:
+        """Read rows again: by key where the ledger knows the keys, whole for a table without one."""
+        for plan in list(self._reloads):
+            if self._put_rows(plan):
+                self._reloads.remove(plan)
+        for number in list(self.resyncs):
+            plan = self.shop.mapping.numbered.get(number)
+            loading = self.loader.progress.get(number)
+            if plan is None or (loading is not None and loading.chunks_done < loading.chunks):
+                continue  # what is still being read may have been read by the old definition
+            if self._put_keys(plan):
+                self.shop.ledger.drop_fact(f"resync:{number}")
+                self.resyncs.discard(number)
+
+    def _put_keys(self, plan: TablePlan) -> bool:
+        keys = [
+            key for shard in range(len(plan.spaces)) for key, entry in self.shop.ledger.scan(plan.number, shard) if entry.live
+        ]
+        for key in keys:
+            while not self.pool.wait_for_room(background=True, timeout=0.5):
+                if self._ending.is_set():
+                    return False
+            self._put((plan.number, key), refresh=True)
+        logger.info("reading a table's rows again", extra={"table": plan.table.label, "count": len(keys)})
+        return True
+
+    def _put_rows(self, plan: TablePlan) -> bool:
+        for row in self.loader.rows(plan):
+            while not self.pool.wait_for_room(background=True, timeout=0.5):
+                if self._ending.is_set():
+                    return False
+            self.pool.put(Work(plan, plan.key_of(row), Kind.NOTHING, row, suspect=True, background=True))
+        self.pool.wake()
+        return True
+
+    def _collect(self) -> None:
+        """Tombstones may go when nothing below them can come any more (law 2)."""
+        if time.monotonic() - self._collected < COLLECT_SECONDS or not self.loader.finished or self.resyncs:
+            return
+        if self.watch is None or not self.watch.repaired:
+            return
+        self._collected = time.monotonic()
+        epoch = split_version(self.loader.version)[0]
+        for plan in list(self.shop.mapping.plans.values()):
+            gone = self.shop.ledger.collect_tombstones(plan.number, make_version(epoch, self.recorder.confirmed, 0))
+            if gone:
+                logger.info("tombstones removed", extra={"table": plan.table.label, "count": gone})
+
+
+def percentiles(seconds: list[float]) -> dict[str, float] | None:
+    """p50, p99 and maximum in milliseconds."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    p99 = ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)]
+    return {
+        "p50": round(statistics.median(ordered) * 1000, 1),
+        "p99": round(p99 * 1000, 1),
+        "max": round(ordered[-1] * 1000, 1),
+    }

@@ -1,0 +1,322 @@
+"""A running bridge: the threads of `run`, how they begin, what they look after, and how they end.
+
+Threads: one reads the stream, some read chunks, some work the lanes, one writes the ledger, one watches the target, and one does
+the housekeeping: measurements for `status`, requests of other processes, parked keys whose time has come, tombstones that may go.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc.source import StreamSource
+from snapshot.refresh import Refresher
+
+from bridge.config import Config
+from bridge.engram.client import EngramTarget
+from bridge.errors import BridgeError, SourceUnavailable
+from bridge.frontier import Frontier
+from bridge.housekeeping import Housekeeping
+from bridge.intake import Intake
+from bridge.lane import Lane
+from bridge.ledger import Ledger
+from bridge.lsn import Lsn, fence, make_version
+from bridge.mapping import TablePlan
+from bridge.pool import LanePool
+from bridge.postgres import connect, translated
+from bridge.recorder import Recorder
+from bridge.streaming import ChangeSource, Stream
+from bridge.watch import TargetWatch
+from bridge.wiring import (
+    Plan,
+    SourceFacts,
+    SourceSetup,
+    changed_columns,
+    column_facts,
+    make_plan,
+    open_embedder,
+    open_ledger,
+    open_target,
+    refuse_foreign_spaces,
+)
+from bridge.works import Work
+from bridge.workshop import Workshop
+from snapshot.loader import Loader
+from snapshot.order import foreign_key_order
+
+logger = logging.getLogger(__name__)
+
+LANE_THREADS = 4
+
+
+@dataclass(slots=True)
+class Bridge:
+    """One bridge of one configuration. `prepare`, `start`, look at it, `stop`."""
+
+    config: Config
+    ledger: Ledger
+    target: EngramTarget
+    plan: Plan
+    source: SourceFacts
+    shop: Workshop
+    recorder: Recorder
+    frontier: Frontier
+    pool: LanePool
+    stream: Stream
+    loader: Loader
+    watch: TargetWatch
+    housekeeping: Housekeeping
+    started: float = field(default_factory=time.time)
+    fence: Lsn = 0
+
+    def start(self) -> None:
+        """Start all threads."""
+        self.fence = self.flush_position()
+        self.ledger.put_facts({"ended": "no"})
+        self.recorder.start()
+        self.pool.start()
+        self.watch.start()
+        self.stream.start()
+        self.loader.start()
+        self.housekeeping.start()
+
+    def stop(self) -> None:
+        """End in order: nothing more comes in, what is being done is finished and recorded, the slot is told."""
+        self.loader.stop()
+        self.watch.stop()
+        self.housekeeping.stop()
+        self.pool.stop()
+        self.recorder.stop()
+        self.stream.stop()
+        if self.failure is None:
+            self.ledger.put_facts({"ended": "in order"})
+        self.shop.reader.close()  # type: ignore[attr-defined]
+        self.target.close()
+        self.ledger.close()
+
+    @property
+    def failure(self) -> BridgeError | None:
+        """What has ended the bridge, if anything has."""
+        parts = (self.recorder, self.pool, self.stream, self.loader, self.watch, self.housekeeping)
+        return next((part.failure for part in parts if part.failure is not None), None)
+
+    @property
+    def consistent(self) -> bool:
+        """Law 2: every chunk is recorded, and the frontier has passed the position taken after the last one."""
+        tables = [record for record in self.ledger.tables() if record.state != "stopped"]
+        return all(record.state == "loaded" and record.reached <= self.recorder.confirmed for record in tables)
+
+    def caught_up(self, position: Lsn) -> bool:
+        """Consistent, past that position, and nothing is left to be compared or mended."""
+        return (
+            self.recorder.confirmed >= position
+            and self.consistent
+            and self.watch.repaired
+            and not self.housekeeping.resyncs
+            and sum(lane.load.background for lane in self.pool.lanes) == 0
+        )
+
+    def flush_position(self) -> Lsn:
+        """A fence: where the source's WAL is flushed to now. Raises SourceUnavailable."""
+        with connect(self.config.source.url, application_name="engram-bridge fence") as connection, translated():
+            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
+        return fence(int(row[0])) if row else 0
+
+
+@dataclass(slots=True)
+class _TableKeeper:
+    """Stops and redefines tables for the intake and the loader (law 8)."""
+
+    config: Config
+    ledger: Ledger
+    shop: Workshop
+    pool: LanePool
+    resyncs: set[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop_table(self, plan: TablePlan, reason: str) -> None:
+        """Durably park a whole table; its keys go on waiting for nothing."""
+        with self.lock:
+            if plan.number in self.shop.stopped:
+                return
+            self.ledger.set_table(plan.number, state="stopped", reason=reason)
+            self.shop.stopped[plan.number] = reason
+        logger.error("a table is stopped: %s: %s; the others go on", plan.table.label, reason, extra={"table": plan.table.label})
+
+    def redefine(self, plan: TablePlan) -> TablePlan | None:
+        """A column was added: carry it from here on, and read the rows again that have its default without a message."""
+        with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
+            fresh = make_plan(self.config, self.ledger, connection)
+        changed = fresh.mapping.plans.get(plan.table.label)
+        if changed is None:
+            self.stop_table(plan, "it was dropped or renamed")
+            return None
+        added = {column.name for column in changed.table.columns} - {column.name for column in plan.table.columns}
+        if added:
+            logger.info("a column was added", extra={"table": plan.table.label, "columns": sorted(added)})
+            self.ledger.set_table(plan.number, columns=column_facts(changed.table))
+            self.ledger.put_facts({f"resync:{plan.number}": "an added column"})
+            self.shop.mapping = fresh.mapping
+            self.resyncs.add(plan.number)
+        return changed
+
+
+def prepare(config: Config) -> Bridge:
+    """Everything up to the first row, in the order of law 2, and the parts put together.
+
+    Raises ConfigError, LedgerHeld, SourceChanged, SlotLost, Transient when source or target cannot be reached.
+    """
+    embedder = open_embedder(config)
+    ledger = open_ledger(config)
+    try:
+        ledger.acquire()
+        target = open_target(config)
+        target.epoch()
+        with connect(config.source.url, application_name="engram-bridge setup") as connection:
+            plan = make_plan(config, ledger, connection)
+            spaces = _open_spaces(ledger, target, plan)
+            names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
+            source = SourceSetup(config, ledger, connection, names).prepare()
+        return _assemble(config, ledger, target, plan, source, embedder, spaces)
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan) -> dict[str, bool]:
+    """Open all spaces, refuse foreign ones, and note which were empty when this ledger began."""
+    pristine = {}
+    unknown = [space for space in plan.mapping.spaces if ledger.space(space) is None]
+    counted = refuse_foreign_spaces(target, plan.identity.ledger, unknown)
+    for space in plan.mapping.spaces:
+        known = ledger.space(space)
+        if known is None:
+            ledger.put_space(space, pristine=counted[space] == 0)
+            pristine[space] = counted[space] == 0
+        else:
+            target.open(space)
+            pristine[space] = known[0]
+    return pristine
+
+
+def _assemble(
+    config: Config,
+    ledger: Ledger,
+    target: EngramTarget,
+    plan: Plan,
+    source: SourceFacts,
+    embedder: Any,
+    spaces: dict[str, bool],
+) -> Bridge:
+    frontier = Frontier(int(ledger.facts()["confirmed"]))
+    recorder = Recorder(ledger, frontier)
+    shop = Workshop(
+        ledger=ledger,
+        recorder=recorder,
+        target=target,
+        embedder=embedder,
+        reader=Refresher(config.source.url),
+        mapping=plan.mapping,
+        confidence=target.confidence,
+        limit=config.target.limit,
+        ledger_id=plan.identity.ledger,
+        default_when=float(ledger.facts()["created"]),
+    )
+    pool = LanePool(shop, threads=LANE_THREADS)
+    resyncs = _restore(ledger, shop, plan)
+    _add_lanes(ledger, shop, pool, spaces)
+    keeper = _TableKeeper(config, ledger, shop, pool, resyncs)
+    intake = Intake(shop, pool, frontier, keeper, source.epoch)
+    loader = Loader(
+        url=config.source.url,
+        ledger=ledger,
+        recorder=recorder,
+        pool=pool,
+        version=make_version(source.epoch, source.consistent_point, 0),
+        plans=_in_order(plan),
+        stop_table=keeper.stop_table,
+        workers=config.snapshot.workers,
+        chunk_rows=config.snapshot.chunk_rows,
+    )
+    stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
+    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs)
+    watch = TargetWatch(shop, pool, reload=housekeeping.reload)
+    housekeeping.watch = watch
+    watch.begin(compare=ledger.facts().get("ended") == "no")
+    return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, pool, stream, loader, watch, housekeeping)
+
+
+def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
+    """Floors, stopped tables and unfinished resyncs from the ledger; tables that have changed while nobody watched."""
+    facts = ledger.facts()
+    resyncs = {int(name.split(":")[1]) for name in facts if name.startswith("resync:")}
+    for record in ledger.tables():
+        if record.floor:
+            shop.floors[record.number] = record.floor
+        if record.state == "stopped":
+            shop.stopped[record.number] = record.reason or ""
+        table_plan = plan.mapping.plans.get(record.label)
+        if table_plan is None or record.state in ("new", "stopped"):
+            continue
+        broken, added = changed_columns(record, table_plan.table)
+        if broken is not None:
+            ledger.set_table(record.number, state="stopped", reason=broken)
+            shop.stopped[record.number] = broken
+            logger.error("a table is stopped: %s: %s", record.label, broken, extra={"table": record.label})
+        elif added:
+            ledger.set_table(record.number, columns=column_facts(table_plan.table))
+            ledger.put_facts({f"resync:{record.number}": "an added column"})
+            resyncs.add(record.number)
+    return resyncs
+
+
+def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
+    live = ledger.live_counts()
+    for space, pristine in spaces.items():
+        lane = Lane(space, shop, pristine=pristine)
+        for plan in shop.mapping.plans.values():
+            if space in plan.spaces:
+                lane.live += live.get((plan.number, plan.spaces.index(space)), 0)
+        pool.add(lane)
+    stale = ledger.stale_lookups()
+    for table, key in stale:  # a run that was killed between recording a parent and refreshing its children
+        table_plan = shop.mapping.numbered.get(table)
+        if table_plan is not None:
+            pool.put(Work(table_plan, key, refresh=True, background=True))
+
+
+def _in_order(plan: Plan) -> list[TablePlan]:
+    """Parents first."""
+    tables = [p.table for p in plan.mapping.plans.values()]
+    return [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
+
+
+def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) -> Any:
+    """Opens the stream, after law 4's checks on every connection."""
+    names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
+
+    def open_stream(start: Lsn) -> ChangeSource:
+        with connect(config.source.url, application_name="engram-bridge setup") as connection:
+            SourceSetup(config, ledger, connection, names).verify()
+            version = connection.info.server_version
+        return StreamSource(config.source.url, source.slot, source.publication, start=start, server_version=version)
+
+    return open_stream
+
+
+def wait_until_up(bridge: Bridge, position: Lsn, timeout: float) -> bool:
+    """Wait until the bridge has caught up with that position; False when it has not after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if bridge.failure is not None:
+            raise bridge.failure
+        try:
+            if bridge.caught_up(position):
+                return True
+        except SourceUnavailable as error:
+            logger.info("waiting: %s", error)
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,207 @@
+"""What an operator sees, from one source: the ledger, the running process's measurements in it, and the slot.
+
+Works beside a `run` in another process, and without one. Every figure that people and machines see is made here once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bridge.ledger import Ledger, TableRecord
+from bridge.lsn import Lsn, format_lsn
+
+FRESH_SECONDS = 5.0
+"""Measurements older than this come from a process that does not run any more, or hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFigures:
+    """What PostgreSQL says about the slot. Bytes; `safe_wal_bytes` None means no limit is set."""
+
+    exists: bool
+    active: bool = False
+    retained_bytes: int | None = None
+    safe_wal_bytes: int | None = None
+    wal_status: str | None = None
+    flush_lsn: Lsn = 0
+    restart_lsn: Lsn = 0
+    confirmed_lsn: Lsn = 0
+
+
+@dataclass(slots=True)
+class TableFigures:
+    """One table. `expected` and `proven` are live memories: all that the ledger expects was proven when it was recorded."""
+
+    name: str
+    state: str
+    reason: str | None
+    spaces: list[str]
+    rows_estimated: int
+    chunks: int
+    chunks_done: int
+    rows_loaded: int
+    expected: int
+    proven: int
+    pending_edges: int
+    parked: int
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Status:
+    """Everything, JSON-ready by `as_dict`. Positions as PostgreSQL writes them; seconds, bytes."""
+
+    ledger: str
+    held_by: str | None
+    source: dict[str, Any]
+    positions: dict[str, str]
+    lag: dict[str, float | int | None]
+    slot: dict[str, Any]
+    target: dict[str, Any]
+    tables: list[TableFigures] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+    phase: str = "new"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
+    """The status now. `slot` is None when PostgreSQL was not asked or cannot be reached."""
+    facts = ledger.facts()
+    gauges = ledger.gauges()
+    counters = ledger.counters()
+    tables = _tables(ledger, gauges)
+    held_by = ledger.held_by()
+    now = time.time()
+
+    def gauge(name: str) -> Any:
+        value, at = gauges.get(name, (None, 0.0))
+        return value if now - at <= FRESH_SECONDS else None
+
+    proven = int(facts.get("proven", 0))
+    status = Status(
+        ledger=ledger.location,
+        held_by=held_by,
+        source={
+            "database": facts.get("database"),
+            "system_identifier": facts.get("system_identifier"),
+            "timeline": facts.get("timeline"),
+            "slot": facts.get("slot"),
+            "publication": facts.get("publication"),
+            "epoch": facts.get("source_epoch"),
+            "wire_silence_seconds": gauge("wire_silence"),
+            "trouble": gauge("source_trouble"),
+        },
+        positions=_positions(facts, gauge("received")),
+        lag=_lag(facts, slot, gauge, proven, now),
+        slot=_slot(slot),
+        target=_target(ledger, gauge),
+        tables=tables,
+        totals={
+            "memories": sum(table.expected for table in tables),
+            "parked": sum(table.parked for table in tables),
+            "pending_edges": sum(table.pending_edges for table in tables),
+            **counters,
+        },
+    )
+    status.phase = _phase(ledger.tables(), proven)
+    return status
+
+
+def _positions(facts: dict[str, str], received: int | None) -> dict[str, str]:
+    """The four positions of law 4."""
+    known = {name: int(facts.get(name, 0)) for name in ("written", "proven", "confirmed")}
+    return {
+        "received": format_lsn(max(received or 0, *known.values())),
+        **{name: format_lsn(value) for name, value in known.items()},
+    }
+
+
+def _lag(facts: dict[str, str], slot: SlotFigures | None, gauge: Any, proven: Lsn, now: float) -> dict[str, float | int | None]:
+    behind = max(slot.flush_lsn - proven, 0) if slot is not None and slot.exists else None
+    covered = float(facts.get("covered", "0") or 0)
+    percentiles = gauge("lag_ms") or {}
+    return {
+        "bytes": behind,
+        "seconds": 0.0 if behind == 0 else (round(now - covered, 3) if covered else None),
+        "p50_ms": percentiles.get("p50"),
+        "p99_ms": percentiles.get("p99"),
+        "max_ms": percentiles.get("max"),
+    }
+
+
+def _slot(slot: SlotFigures | None) -> dict[str, Any]:
+    if slot is None:
+        return {"known": False}
+    return {
+        "known": True,
+        "exists": slot.exists,
+        "active": slot.active,
+        "retained_wal_bytes": slot.retained_bytes,
+        "safe_wal_bytes": slot.safe_wal_bytes,
+        "wal_status": slot.wal_status,
+        "restart_lsn": format_lsn(slot.restart_lsn),
+        "confirmed_lsn": format_lsn(slot.confirmed_lsn),
+    }
+
+
+def _target(ledger: Ledger, gauge: Any) -> dict[str, Any]:
+    epochs = ledger.epochs()
+    return {
+        "epoch": epochs[-1][0] if epochs else None,
+        "starts_seen": len(epochs),
+        "repaired": bool(epochs) and epochs[-1][2] is not None,
+        "reachable": gauge("target_reachable"),
+        "trouble": gauge("target_trouble"),
+    }
+
+
+def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
+    live: Counter[int] = Counter()
+    for (table, _shard), count in ledger.live_counts().items():
+        live[table] += count
+    parked = Counter(key[0] for key, waiting in ledger.parked_keys() if not waiting.dropped)
+    pending = ledger.pending_edges()
+    speeds, _at = gauges.get("loading", ({}, 0.0))
+    figures = []
+    for record in ledger.tables():
+        chunks = ledger.chunks(record.number)
+        done = [chunk for chunk in chunks if chunk.done]
+        speed = (speeds or {}).get(str(record.number)) or {}
+        figures.append(
+            TableFigures(
+                name=record.label,
+                state=record.state,
+                reason=record.reason,
+                spaces=list(record.spaces),
+                rows_estimated=record.rows_estimated,
+                chunks=len(chunks),
+                chunks_done=len(done),
+                rows_loaded=sum(chunk.rows for chunk in done),
+                expected=live[record.number],
+                proven=live[record.number],
+                pending_edges=pending.get(record.number, 0),
+                parked=parked[record.number],
+                rows_per_second=speed.get("rows_per_second"),
+                eta_seconds=speed.get("eta_seconds"),
+            )
+        )
+    return figures
+
+
+def _phase(tables: list[TableRecord], proven: Lsn) -> str:
+    """new, loading, catching up, consistent; law 2: consistent once the frontier has passed the last chunk's position."""
+    carried = [table for table in tables if table.state != "stopped"]
+    if not tables:
+        return "new"
+    if any(table.state in ("new", "loading") for table in carried):
+        return "loading"
+    if any(table.reached > proven for table in carried):
+        return "catching up"
+    return "consistent"

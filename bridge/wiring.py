@@ -1,0 +1,275 @@
+"""The composition root: makes the parts of a bridge from a configuration and puts them together.
+
+Imports everything; only the command line, the demo, the benches and `bridge.running` import it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from bridge import embedding
+from bridge.config import Config
+from bridge.embedding.identity import require_fit
+from bridge.engram.client import Address, EngramTarget
+from bridge.errors import ConfigError, Fatal, LedgerError
+from bridge.ledger import Ledger, TableRecord
+from bridge.mapping import Identity, Mapping, TableOptions, compile_mapping
+from bridge.postgres import connect, translated
+from bridge.schema import Catalog, Table
+from bridge.selection import select, table_options
+from bridge.status import SlotFigures
+from cdc import slot as slots
+from snapshot import catalog as catalogs
+
+logger = logging.getLogger(__name__)
+
+
+def open_ledger(config: Config) -> Ledger:
+    """The ledger of the configuration. Raises LedgerError."""
+    return Ledger(config.ledger)
+
+
+def open_target(config: Config) -> EngramTarget:
+    """The Engram server of the configuration; nothing is sent yet."""
+    key = config.target.api_key
+    address = Address(config.target.http, config.target.grpc_address, key.get_secret_value() if key else None)
+    return EngramTarget(address, capacity=config.target.capacity)
+
+
+def open_embedder(config: Config) -> Any:
+    """The embedder of the configuration. Raises ConfigError when its vectors do not fit the target's."""
+    embedder = embedding.make(config.embedding.model)
+    require_fit(embedder.name, embedder.dimensions)
+    return embedder
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is carried, and where: made from catalogue, configuration and ledger."""
+
+    catalog: Catalog
+    mapping: Mapping
+    records: dict[str, TableRecord]
+    identity: Identity
+
+
+def identity_of(ledger: Ledger, config: Config) -> Identity:
+    """Whose memories these are."""
+    facts = ledger.facts()
+    created = datetime.fromtimestamp(float(facts["created"]), UTC)
+    return Identity(
+        ledger=facts["ledger_id"],
+        migration=config.migration or facts["ledger_id"][:12],
+        migrated_at=created.isoformat(timespec="seconds"),
+        space_prefix=config.target.space_prefix,
+    )
+
+
+def make_plan(config: Config, ledger: Ledger, connection: psycopg.Connection) -> Plan:
+    """The plan of all carried tables, registered in the ledger.
+
+    Raises ConfigError for names that cannot be, and for spaces or shards other than those the ledger's memories are in.
+    """
+    with translated():
+        catalog = catalogs.load(connection)
+    everything = list(catalog.tables.values())
+    tables, options = select(config, everything), table_options(config, everything)
+    for table in tables:
+        _refuse_table(table, options.get(table.label, TableOptions()))
+    identity = identity_of(ledger, config)
+    known = {record.label: record for record in ledger.tables()}
+    trial = {table.label: number for number, table in enumerate(tables, 1)}
+    draft = compile_mapping(tables, options, identity, trial)
+    records = {}
+    for label, plan in draft.plans.items():
+        record = known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)
+        if record.spaces != plan.spaces:
+            raise ConfigError(
+                f"{label} is in the space(s) {', '.join(record.spaces)}, the configuration says {', '.join(plan.spaces)}",
+                hint="Put the old space or number of shards back, or start with a new ledger and slot.",
+            )
+        records[label] = record
+    mapping = compile_mapping(tables, options, identity, {label: record.number for label, record in records.items()})
+    return Plan(catalog, mapping, records, identity)
+
+
+def _refuse_table(table: Table, options: TableOptions) -> None:
+    """A table whose changes would not name their rows is refused, with the remedy (design, *Ids and spaces*)."""
+    name = f'"{table.schema}"."{table.name}"'
+    if not table.key:
+        if options.collapse and table.identity == "f":
+            return
+        raise ConfigError(
+            f"{table.label} has no primary key, so its rows have no identity",
+            hint=f"Add a primary key; or ALTER TABLE {name} REPLICA IDENTITY FULL and set duplicates: collapse; or exclude it.",
+        )
+    if table.key_deferrable:
+        raise ConfigError(
+            f"the primary key of {table.label} is deferrable, which is no replica identity",
+            hint="Make it NOT DEFERRABLE, or exclude the table: publishing it would make the application's UPDATEs fail.",
+        )
+    if not set(table.key) <= set(table.identity_columns):
+        raise ConfigError(
+            f"the replica identity of {table.label} does not hold its primary key, so deletes would not name the memory",
+            hint=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;",
+        )
+
+
+def column_facts(table: Table) -> list[dict[str, Any]]:
+    """A table's definition as the ledger keeps it, to be compared at the next start."""
+    return [{"name": column.name, "type": column.type.oid, "declared": column.declared} for column in table.columns]
+
+
+def changed_columns(record: TableRecord, table: Table) -> tuple[str | None, list[str]]:
+    """What has changed since the ledger last saw the table: a sentence part for what breaks it, and columns that were added."""
+    now = {column.name: column.type.oid for column in table.columns}
+    for column in record.columns:
+        if column["name"] not in now:
+            return f"its column {column['name']!r} was dropped or renamed", []
+        if now[column["name"]] != column["type"]:
+            return f"its column {column['name']!r} has another type", []
+    before = {column["name"] for column in record.columns}
+    return None, [name for name in now if name not in before]
+
+
+@dataclass(slots=True)
+class SourceFacts:
+    """Where the stream comes from, as the ledger remembers it."""
+
+    slot: str
+    publication: str
+    consistent_point: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class SourceSetup:
+    """Publication, slot and barrier (law 2), resumable at every step."""
+
+    config: Config
+    ledger: Ledger
+    connection: psycopg.Connection
+    tables: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
+
+    def prepare(self) -> SourceFacts:
+        """The slot of this ledger: verified when it has one, made when it has none. Raises SourceChanged and SlotLost."""
+        facts = self.ledger.facts()
+        if "consistent_point" not in facts:
+            self._make(facts)
+        else:
+            self.verify()
+        facts = self.ledger.facts()
+        if "barrier" not in facts:
+            self._barrier()
+        return SourceFacts(
+            facts["slot"], facts["publication"], int(facts["consistent_point"]), int(facts.get("source_epoch", "1"))
+        )
+
+    def verify(self) -> None:
+        """Law 4: system, timeline and slot are the ledger's, and the slot is not ahead of it."""
+        facts = self.ledger.facts()
+        slots.verify(
+            slots.LedgerFacts(
+                system_identifier=facts["system_identifier"],
+                timeline=int(facts["timeline"]),
+                database=facts["database"],
+                slot=facts["slot"],
+                confirmed=int(facts["confirmed"]),
+            ),
+            slots.inspect_slot(self.connection, facts["slot"]),
+            self._identity(),
+        )
+
+    def _identity(self) -> slots.SystemIdentity:
+        with connect(self.config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
+            return slots.system_identity(walsender)
+
+    def _make(self, facts: dict[str, str]) -> None:
+        name, publication = self.config.source.slot, self.config.source.publication
+        existing = slots.inspect_slot(self.connection, name)
+        if existing is not None and facts.get("making_slot") != name:
+            raise LedgerError(
+                f"the slot {name!r} exists, but this ledger did not make it",
+                hint=f"Use the ledger it belongs to, name another slot, or drop it: SELECT pg_drop_replication_slot('{name}');",
+            )
+        with translated():
+            version = self.connection.info.server_version
+            slots.ensure_publication(self.connection, publication, self.tables, server_version=version)
+        self.ledger.put_facts({"making_slot": name})
+        if existing is not None:
+            slots.drop_slot(self.connection, name)  # made by a start that was killed before it could note the position
+        identity = self._identity()
+        with connect(self.config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
+            point = slots.create_slot(walsender, name)
+        self.ledger.put_facts(
+            {
+                "slot": name,
+                "publication": publication,
+                "consistent_point": str(point),
+                "confirmed": str(point),
+                "proven": str(point),
+                "written": str(point),
+                "source_epoch": "1",
+                "system_identifier": str(identity.system_identifier),
+                "timeline": str(identity.timeline),
+                "database": identity.database,
+            }
+        )
+        logger.info("made publication and slot", extra={"slot": name, "publication": publication})
+
+    def _barrier(self) -> None:
+        """Every transaction that ran when the slot was made has ended: what it wrote is in a chunk or in the stream."""
+        slots.barrier(self.connection, on_wait=self._waits)
+        self.ledger.put_facts({"barrier": "passed"})
+
+    def _waits(self, who: Any) -> None:
+        logger.warning("waiting for transactions that began before the slot was made: %s", who)
+        self.notes.append(str(who))
+
+
+def slot_figures(config: Config, name: str) -> SlotFigures:
+    """What PostgreSQL says about the slot now. Raises SourceUnavailable."""
+    with connect(config.source.url, application_name="engram-bridge status") as connection:
+        slot = slots.inspect_slot(connection, name)
+        with translated():
+            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
+    flush = int(row[0]) if row else 0
+    if slot is None:
+        return SlotFigures(exists=False, flush_lsn=flush)
+    return SlotFigures(
+        exists=True,
+        active=slot.active,
+        retained_bytes=flush - slot.restart_lsn if slot.restart_lsn else None,
+        safe_wal_bytes=slot.safe_wal_size,
+        wal_status=slot.wal_status,
+        flush_lsn=flush,
+        restart_lsn=slot.restart_lsn or 0,
+        confirmed_lsn=slot.confirmed_flush_lsn or 0,
+    )
+
+
+def refuse_foreign_spaces(target: EngramTarget, ledger_id: str, spaces: list[str]) -> dict[str, int]:
+    """Open every space; answers how many rows count in each. Raises Fatal for one that holds memories which are not ours."""
+    counted = {}
+    for space in spaces:
+        state = target.open(space)
+        counted[space] = state.counted
+        if state.counted == 0:
+            continue
+        for number, stored in enumerate(target.scan(space)):
+            stamp = stored.stamp()
+            if stamp is None or stamp.ledger != ledger_id:
+                whose = "another ledger" if stamp else "something else"
+                raise Fatal(
+                    f"the space {space!r} holds memories of {whose}",
+                    hint="Name other spaces (target.space_prefix or tables.<table>.space), or empty the server.",
+                )
+            if number >= 1000:
+                break
+    return counted

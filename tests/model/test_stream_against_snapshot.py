@@ -1,0 +1,141 @@
+"""Law 2 on a model: any interleaving of chunks, changes, second deliveries, crashes, restarts and repairs ends right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.model.world import Killed, Op, World
+
+IDS = st.integers(1, 6)
+TEXTS = st.sampled_from(["a", "b", "c", "same"])
+OPS = st.builds(
+    Op,
+    kind=st.sampled_from(["insert", "insert", "update", "update", "delete", "rekey", "truncate"]),
+    id=IDS,
+    name=TEXTS,
+    big=st.one_of(st.none(), st.sampled_from(["B1", "B2"])),
+    parent=st.one_of(st.none(), IDS),
+    new_id=IDS,
+)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Every rule is something that can happen at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.world = World(self.folder)
+
+    @initialize(ops=st.lists(OPS, max_size=6))
+    def rows_before_the_slot(self, ops: list[Op]) -> None:
+        """Rows that are there when the slot is made: no change of theirs is streamed."""
+        self.world.postgres.commit(ops)
+        self.world.postgres.base = dict(self.world.postgres.rows)
+        self.world.postgres.wal.clear()
+
+    @rule(ops=st.lists(OPS, min_size=1, max_size=4), visible=st.booleans())
+    def the_application_commits(self, ops: list[Op], visible: bool) -> None:
+        self.world.postgres.commit(ops)
+        if visible:
+            self.world.postgres.visible = len(self.world.postgres.wal)
+
+    @rule()
+    def commits_become_visible(self) -> None:
+        self.world.postgres.visible = len(self.world.postgres.wal)
+
+    @rule(changes=st.integers(1, 4))
+    def the_stream_delivers(self, changes: int) -> None:
+        self.world.deliver(changes)
+
+    @rule(number=st.integers(0, 1))
+    def a_chunk_is_read(self, number: int) -> None:
+        if not self.world.ledger.chunks(self.world.record.number)[number].done:
+            self.world.read_chunk(number)
+
+    @rule()
+    def a_lane_steps(self) -> None:
+        self.world.step()
+
+    @rule(after=st.integers(1, 6))
+    def the_bridge_is_killed_between_write_and_record(self, after: int) -> None:
+        self.world.target.kill_at = self.world.target.calls + after
+        try:
+            for _ in range(3):
+                self.world.step()
+        except Killed:
+            pass
+        self.world.target.kill_at = None
+        self.world.kill()
+
+    @rule(after=st.integers(1, 4))
+    def a_reply_is_lost(self, after: int) -> None:
+        self.world.target.fail_at = self.world.target.calls + after
+        self.world.step()
+        self.world.target.fail_at = None
+
+    @rule(drops=st.sets(st.integers(0, 6), max_size=3))
+    def the_target_drops_what_it_acknowledges(self, drops: set[int]) -> None:
+        self.world.target.drop = drops
+
+    @rule(keep=st.integers(0, 3))
+    def the_target_is_restarted(self, keep: int) -> None:
+        from bridge.works import Comparison
+
+        self.world.target.restart(keep)
+        self.world.lane.put_job(Comparison("things", self.world.target.epoch()))
+
+    @rule(key=IDS, suspect=st.booleans())
+    def a_repair_puts_a_key(self, key: int, suspect: bool) -> None:
+        self.world.put(key, suspect=suspect)
+
+    @precondition(lambda self: self.world.lane.waiting == 0)
+    @rule()
+    def tombstones_are_collected(self) -> None:
+        self.world.collect()
+
+    @invariant()
+    def confirmed_never_passes_the_ledger(self) -> None:
+        self.world.confirmed_is_durable()
+
+    def teardown(self) -> None:
+        try:
+            self.world.settle()
+            for _ in range(3):  # parked keys are tried again by a timer
+                waiting = self.world.ledger.parked_keys()
+                for (_table, key), parked in waiting:
+                    assert parked.reason == "unproven"
+                    from bridge.works import Work
+
+                    self.world.pool.put(Work(self.world.plan, key, refresh=True, retry=True))
+                self.world.settle()
+            self.world.check()
+        finally:
+            self.world.ledger.close()
+            shutil.rmtree(self.folder)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "150")),
+    stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp_path: Path) -> None:
+    """A change of the key leaves the large column alone: its value is the old key's, never that of an earlier row of the new key."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 6, "old", big="of the old six")])
+    world.postgres.commit([Op("truncate", 0)])
+    world.postgres.commit([Op("insert", 5, "a", big="of five")])
+    world.postgres.commit([Op("rekey", 5, new_id=6)])
+    world.settle()
+    world.check()
+    world.ledger.close()

@@ -1,0 +1,416 @@
+"""A small world in which the laws can be tried out: a PostgreSQL, an Engram and a bridge that can be killed anywhere.
+
+One thread, one step at a time. The ledger is the real one on a real SQLite file; lanes, recorder, frontier, intake and gate are the
+product's own; only source and target are models, and the target keeps the real one's bad habits.
+"""
+
+from __future__ import annotations
+
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bridge.changes import UNCHANGED, Begin, Commit, Event, Keepalive, Relation, RelationColumn, RelationSeen, Row, RowChange, Truncated
+from bridge.errors import TargetUnavailable
+from bridge.frontier import ChunkToken, Frontier, Token
+from bridge.intake import Intake
+from bridge.lane import Lane
+from bridge.ledger import ChunkRecord, Ledger
+from bridge.lsn import make_version
+from bridge.mapping import Identity, TableOptions, TablePlan, compile_mapping
+from bridge.memories import Stored, Write
+from bridge.pool import LanePool
+from bridge.ports import Kept, SpaceState
+from bridge.recorder import Recorder
+from bridge.schema import Column, ForeignKey, Table, TypeInfo
+from bridge.works import Comparison, Kind, Work
+from bridge.workshop import Workshop
+
+INT4 = TypeInfo(23, "pg_catalog", "int4", category="N")
+TEXT = TypeInfo(25, "pg_catalog", "text", category="S")
+OID = 4711
+NAMES = ("id", "name", "big", "parent")
+TABLE = Table(
+    oid=OID,
+    schema="public",
+    name="things",
+    columns=tuple(
+        Column(name, INT4 if name in ("id", "parent") else TEXT, "integer" if name in ("id", "parent") else "text", number)
+        for number, name in enumerate(NAMES, 1)
+    ),
+    key=("id",),
+    identity_columns=("id",),
+    foreign_keys=(ForeignKey("things_parent_fkey", ("parent",), ("public", "things"), ("id",)),),
+)
+RELATION = Relation(
+    OID, "public", "things", "d", tuple(RelationColumn(c.name, c.type.oid, -1, c.name == "id") for c in TABLE.columns)
+)
+SNAPSHOT_POINT = 1000
+
+
+class Killed(BaseException):
+    """The bridge's process is killed here."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One statement of the application. `big` None leaves the large column alone in an update."""
+
+    kind: str
+    id: int
+    name: str = ""
+    big: str | None = None
+    parent: int | None = None
+    new_id: int | None = None
+
+
+@dataclass
+class Transaction:
+    """A committed transaction as the WAL has it."""
+
+    xid: int
+    commit_lsn: int
+    end_lsn: int
+    changes: list[RowChange | Truncated]
+    after: dict[int, Row]
+
+
+@dataclass
+class Postgres:
+    """Rows, the WAL, and commits that are in the WAL before they are visible."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    wal: list[Transaction] = field(default_factory=list)
+    visible: int = 0
+    base: dict[int, Row] = field(default_factory=dict)
+
+    def commit(self, ops: Sequence[Op]) -> None:
+        """Run the statements that make sense now, and commit."""
+        changes: list[RowChange | Truncated] = []
+        for op in ops:
+            self._run(op, changes)
+        lsn = SNAPSHOT_POINT + 100 * (len(self.wal) + 1)
+        self.wal.append(Transaction(len(self.wal) + 10, lsn, lsn + 50, changes, dict(self.rows)))
+
+    def _run(self, op: Op, changes: list[RowChange | Truncated]) -> None:
+        ordinal = len(changes) + 1
+        parent = None if op.parent is None else str(op.parent)
+        old = self.rows.get(op.id)
+        key_only = (str(op.id), None, None, None)
+        if op.kind == "truncate":
+            self.rows.clear()
+            changes.append(Truncated((RELATION,), ordinal))
+        elif op.kind == "insert" and old is None:
+            self.rows[op.id] = (str(op.id), op.name, op.big or "", parent)
+            changes.append(RowChange("insert", RELATION, self.rows[op.id], None, False, ordinal))
+        elif op.kind == "update" and old is not None:
+            self.rows[op.id] = (str(op.id), op.name, old[2] if op.big is None else op.big, parent)
+            sent = (str(op.id), op.name, UNCHANGED if op.big is None else op.big, parent)
+            changes.append(RowChange("update", RELATION, sent, None, False, ordinal))
+        elif op.kind == "delete" and old is not None:
+            del self.rows[op.id]
+            changes.append(RowChange("delete", RELATION, None, key_only, False, ordinal))
+        elif op.kind == "rekey" and old is not None and op.new_id is not None and op.new_id not in self.rows:
+            del self.rows[op.id]
+            self.rows[op.new_id] = (str(op.new_id), *old[1:])
+            sent = (str(op.new_id), old[1], UNCHANGED, old[3])
+            changes.append(RowChange("update", RELATION, sent, key_only, False, ordinal))
+
+    def seen(self) -> dict[int, Row]:
+        """What a query sees now."""
+        return self.wal[self.visible - 1].after if self.visible else self.base
+
+    @property
+    def end(self) -> int:
+        """The WAL's end."""
+        return self.wal[-1].end_lsn if self.wal else SNAPSHOT_POINT
+
+
+@dataclass
+class ModelReading:
+    """See `bridge.ports.Reading`."""
+
+    rows: dict[tuple[str, ...], Row]
+    lsn: int
+    xids: frozenset[int]
+
+    def visible(self, xid: int) -> bool:
+        return xid in self.xids
+
+
+@dataclass
+class ModelReader:
+    """Reads rows of the model again, as a query sees them."""
+
+    postgres: Postgres
+
+    def read(self, table: Table, keys: Sequence[tuple[str, ...]]) -> ModelReading:
+        seen = self.postgres.seen()
+        rows = {key: seen[int(key[0])] for key in keys if int(key[0]) in seen}
+        return ModelReading(rows, self.postgres.end, frozenset(t.xid for t in self.postgres.wal[: self.postgres.visible]))
+
+    def read_same(self, table: Table, rows: Sequence[Row]) -> ModelReading:
+        raise AssertionError("the model's table has a key")
+
+
+@dataclass
+class ModelTarget:
+    """An Engram that acknowledges and drops, loses replies, forgets at a restart, and is a place to be killed at."""
+
+    memories: dict[str, str] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+    starts: int = 1
+    drop: set[int] = field(default_factory=set)
+    fail_at: int | None = None
+    kill_at: int | None = None
+    calls: int = 0
+
+    def _tick(self) -> None:
+        """One operation: here the process can die, or the reply get lost after it was applied."""
+        self.calls += 1
+        if self.kill_at is not None and self.calls >= self.kill_at:
+            self.kill_at = None
+            raise Killed
+        if self.fail_at is not None and self.calls >= self.fail_at:
+            self.fail_at = None
+            raise TargetUnavailable("the reply was lost")
+
+    def open(self, space: str) -> SpaceState:
+        return SpaceState(space, len(self.memories), str(self.starts))
+
+    def remember(self, space: str, writes: Sequence[Write]) -> list[Kept | Exception]:
+        answers: list[Kept | Exception] = []
+        for write in writes:
+            dropped = bool(self.drop) and (self.calls % 7) in self.drop
+            if not dropped:
+                self.memories[write.memory_id] = write.content
+                self.first.setdefault(write.memory_id, write.content)
+            self._tick()
+            answers.append(Kept(write.memory_id, dropped and self.calls % 2 == 0))
+        return answers
+
+    def forget(self, space: str, memory_ids: Sequence[str]) -> None:
+        for memory_id in memory_ids:
+            self.memories.pop(memory_id, None)
+            self._tick()
+
+    def read(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
+        self._tick()
+        return [Stored(i, self.memories[i]) if i in self.memories else None for i in memory_ids]
+
+    def scan(self, space: str) -> Iterator[Stored]:
+        self._tick()
+        yield from [Stored(memory_id, content) for memory_id, content in self.memories.items()]
+
+    def epoch(self) -> str:
+        return str(self.starts)
+
+    def healthy(self) -> bool:
+        return True
+
+    def restart(self, keep: int) -> None:
+        """Come back with first versions, the dead among them, for some ids; nothing for the others."""
+        self.starts += 1
+        self.memories = {
+            memory_id: content for number, (memory_id, content) in enumerate(self.first.items()) if number % 3 < keep
+        }
+
+
+class TinyEmbedder:
+    """Vectors are of no interest here."""
+
+    name = "tiny"
+    dimensions = 64
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.full((len(texts), self.dimensions), 1 / 8, dtype=np.float32)
+
+
+class World:
+    """PostgreSQL, Engram, a ledger on disk, and the bridge's volatile part, which `kill` throws away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.postgres = Postgres()
+        self.target = ModelTarget()
+        self.time = 0.0
+        self.ledger = Ledger(str(folder / "ledger.db"))
+        self.record = self.ledger.register("public.things", ["things"], [], 0)
+        self.ledger.plan(self.record.number, [ChunkRecord(0, None, ("3",)), ChunkRecord(1, ("3",), None)])
+        self.chunk_tokens: list[ChunkToken] = []
+        self.start(compare=False)
+
+    def start(self, *, compare: bool) -> None:
+        """A new process of the bridge on what is durable."""
+        facts = self.ledger.facts()
+        confirmed = int(facts.get("confirmed", SNAPSHOT_POINT))
+        self.frontier = Frontier(confirmed)
+        self.recorder = Recorder(self.ledger, self.frontier)
+        mapping = compile_mapping(
+            [TABLE],
+            {"public.things": TableOptions()},
+            Identity("ledger", "migration", "2026-01-01T00:00:00+00:00"),
+            {"public.things": self.record.number},
+        )
+        self.plan: TablePlan = mapping.plans["public.things"]
+        self.shop = Workshop(
+            ledger=self.ledger,
+            recorder=self.recorder,
+            target=self.target,
+            embedder=TinyEmbedder(),
+            reader=ModelReader(self.postgres),
+            mapping=mapping,
+            ledger_id="ledger",
+            clock=lambda: self.time,
+            visibility_patience=1e9,
+        )
+        self.shop.floors[self.record.number] = self.ledger.tables()[0].floor
+        self.pool = LanePool(self.shop)
+        self.lane = Lane("things", self.shop, pristine=True)
+        self.lane.live = self.ledger.live_counts().get((self.record.number, 0), 0)
+        self.pool.add(self.lane)
+        self.intake = Intake(self.shop, self.pool, self.frontier, self, 1)
+        self.intake.accept([RelationSeen(RELATION)])
+        self.delivered = next(
+            (number for number, t in enumerate(self.postgres.wal) if t.end_lsn > confirmed), len(self.postgres.wal)
+        )
+        self.within = 0
+        self.chunk_tokens = []
+        if compare:
+            self.lane.put_job(Comparison("things", self.target.epoch()))
+
+    # the bridge's steps
+
+    def stop_table(self, plan: TablePlan, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def redefine(self, plan: TablePlan) -> TablePlan | None:
+        raise AssertionError("no column is added here")
+
+    def deliver(self, changes: int) -> None:
+        """Some more of the stream."""
+        if self.delivered >= len(self.postgres.wal):
+            self.intake.accept([Keepalive(self.postgres.end)])
+            return
+        transaction = self.postgres.wal[self.delivered]
+        events: list[Event] = []
+        if self.within == 0:
+            events.append(Begin(transaction.commit_lsn, time.time(), transaction.xid))
+        events += transaction.changes[self.within : self.within + changes]
+        self.within += changes
+        if self.within >= len(transaction.changes):
+            events.append(Commit(transaction.commit_lsn, transaction.end_lsn, time.time()))
+            self.delivered, self.within = self.delivered + 1, 0
+        self.intake.accept(events)
+
+    def read_chunk(self, number: int) -> None:
+        """Read one chunk as a query sees it now, and put its rows."""
+        low, high = ((None, 3), (3, None))[number]
+        token = Token(self.frontier.lock, streamed=False)
+        rows = [row for key, row in self.postgres.seen().items() if (low is None or key > low) and (high is None or key <= high)]
+        for row in rows:
+            key = self.plan.key_of(row)
+            work = Work(self.plan, key, Kind.ROW, row, version=make_version(1, SNAPSHOT_POINT, 0), background=True)
+            work.belongs_to(token)
+            self.pool.put(work)
+        token.closed = True
+        whole = ChunkToken(self.record.number, number, token, self.postgres.end, len(rows))
+        self.chunk_tokens.append(whole)
+        self.recorder.watch(whole)
+
+    def put(self, key: int, *, suspect: bool) -> None:
+        """A repair, a retry, a reconciler: put a key."""
+        self.pool.put(Work(self.plan, str(key), refresh=not suspect, suspect=suspect, background=True))
+
+    def step(self) -> bool:
+        """One step of the lane; False when it could not be done."""
+        self.time += 5.0
+        try:
+            self.pool.refresh(self.lane.step())
+            return True
+        except TargetUnavailable:
+            return False
+
+    def kill(self) -> None:
+        """The process dies; another one starts on the ledger and compares."""
+        self.start(compare=True)
+
+    def collect(self) -> None:
+        """Tombstones go when nothing below them can come any more."""
+        chunks = self.ledger.chunks(self.record.number)
+        if all(chunk.done for chunk in chunks) and self.lane.waiting == 0:
+            self.ledger.collect_tombstones(self.record.number, make_version(1, self.recorder.confirmed, 0))
+
+    # the end
+
+    def settle(self) -> None:
+        """Let everything come through."""
+        self.target.drop.clear()
+        self.target.fail_at = self.target.kill_at = None
+        self.postgres.visible = len(self.postgres.wal)
+        for chunk in self.ledger.chunks(self.record.number):
+            if not chunk.done:
+                self.read_chunk(chunk.number)
+        while self.delivered < len(self.postgres.wal):
+            self.deliver(100)
+        self.deliver(1)
+        for _ in range(200):
+            if self.lane.waiting == 0:
+                break
+            self.step()
+        self.recorder.step()
+
+    def expected(self) -> dict[str, str]:
+        """Bodies that Engram must hold, by memory id."""
+        return {f"things_{key}": self.plan.body(row) for key, row in self.postgres.rows.items()}
+
+    def check(self) -> None:
+        """Engram and the ledger are what PostgreSQL is; nothing waits, nothing is parked."""
+        assert self.lane.waiting == 0, "the lane does not come to rest"
+        assert self.ledger.parked_keys() == []
+        found = {}
+        for memory_id, content in self.target.memories.items():
+            stamp = Stored(memory_id, content).stamp()
+            assert stamp is not None
+            assert stamp.intact
+            found[memory_id] = content[: content.rindex(',"_bridge":')] + "}"
+        assert found == self.expected()
+        entries = dict(self.ledger.scan(self.record.number, 0))
+        assert {f"things_{key}" for key, entry in entries.items() if entry.live} == set(found)
+        for key, entry in entries.items():
+            if entry.live:
+                stamp = Stored("", self.target.memories[f"things_{key}"]).stamp()
+                assert self.shop.expected(entry, stamp)
+        edges = {(f"things_{key}", row[3]) for key, row in self.postgres.rows.items() if row[3] is not None}
+        assert self.edges() == {(child, parent) for child, parent in edges}
+        assert self.recorder.confirmed >= self.postgres.end
+        assert self.lane.live == len(found)
+
+    def edges(self) -> set[tuple[str, str | None]]:
+        """The ledger's edges."""
+        with self.ledger.reading() as connection:
+            rows = connection.exec_driver_sql("select key, parent_key from edges").all()
+        return {(f"things_{row[0]}", row[1]) for row in rows}
+
+    def confirmed_is_durable(self) -> None:
+        """Law 4: every change up to the confirmed position is in the ledger, under its own or a later version."""
+        number = self.record.number
+        floor = self.ledger.tables()[0].floor
+        entries = dict(self.ledger.scan(number, 0))
+        for transaction in self.postgres.wal:
+            if transaction.end_lsn > self.recorder.confirmed:
+                break
+            for change in transaction.changes:
+                if isinstance(change, RowChange):
+                    row = change.new or change.old
+                    assert row is not None
+                    version = make_version(1, transaction.commit_lsn, change.ordinal)
+                    known = entries.get(str(row[0]))
+                    gone = known is None and row[0] not in {str(key) for key in self.postgres.rows}  # its tombstone was collected
+                    assert gone or version <= floor or (known is not None and known.version >= version)
+
+
