@@ -12,6 +12,7 @@ import pytest
 
 from bridge.engram import engram_pb2 as pb
 from bridge.engram.engram_pb2_grpc import EngramServiceStub
+from bridge.sandbox.engram.faults import BadSchedule, read_file
 from bridge.sandbox.engram.process import SandboxEngram, SandboxFailed
 from tests.contract.target import PATIENCE, Target, direction, fresh, request
 
@@ -157,3 +158,14 @@ def test_bad_schedules_are_refused(double: SandboxEngram, rule: dict[str, object
     with pytest.raises(SandboxFailed):
         double.faults([rule])
     assert len(double.counters()["rules"]) == 1
+
+
+def test_a_schedule_can_be_read_from_a_file(tmp_path: Path) -> None:
+    """A file holds a list of rules, or an object with them; what is not JSON is told with the file's name."""
+    path = tmp_path / "faults.json"
+    for text in ('[{"on": "GET", "do": "die"}]', '{"rules": [{"on": "GET", "do": "die"}]}'):
+        path.write_text(text)
+        assert [(rule.on, rule.do) for rule in read_file(path)] == [("GET", "die")]
+    path.write_text("[")
+    with pytest.raises(BadSchedule, match=r"faults\.json is not JSON"):
+        read_file(path)

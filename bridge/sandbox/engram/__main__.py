@@ -1,10 +1,11 @@
 """Runs the double of the Engram server from the command line."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from bridge.sandbox.engram.faults import BadSchedule, read_file
-from bridge.sandbox.engram.server import serve
+from bridge.sandbox.engram.server import PortTaken, serve
 
 
 def main() -> None:
@@ -20,7 +21,10 @@ def main() -> None:
         rules = read_file(given.faults) if given.faults else []
     except (BadSchedule, OSError) as error:
         parser.error(str(error))
-    serve(port=given.port, grpc_port=given.grpc_port, data=given.data, capacity=given.capacity, faults=rules)
+    try:
+        serve(port=given.port, grpc_port=given.grpc_port, data=given.data, capacity=given.capacity, faults=rules)
+    except PortTaken as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def by_vector(space: Space, vector: Vector, threshold: float) -> list[Hit]:
     hot = [Hit(row, cosine) for row, cosine in space.near(direction, threshold) if tier.get(row.id) is row]
     dead = [row for row in tier.values() if not space.is_living(row)]
     if dead:
-        cosines = np.stack([unit(row.vector) for row in dead]) @ direction
+        cosines = np.minimum(np.stack([unit(row.vector) for row in dead]) @ direction, np.float32(1))
         hot += [Hit(row, float(cosine)) for row, cosine in zip(dead, cosines, strict=True) if cosine >= np.float32(threshold)]
     return _with_warm(space, hot, threshold, VECTOR_LIMIT) or _unrelated(space)
 

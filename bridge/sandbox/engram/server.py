@@ -23,6 +23,10 @@ _GRACE_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 3600
 
 
+class PortTaken(OSError):
+    """A port that the sandbox Engram should serve on cannot be had."""
+
+
 def serve(*, port: int, grpc_port: int, data: Path, capacity: int = 100_000, faults: Sequence[Rule] = ()) -> None:
     """Serve on the loopback until SIGTERM or SIGINT; port 0 takes any. Prints the addresses, then `ready`.
 
@@ -38,23 +42,9 @@ async def _serve(port: int, grpc_port: int, data: Path, capacity: int, schedule:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     registry = Registry(data, capacity)
-    config = uvicorn.Config(
-        Application(registry, schedule),
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    config.load()
     state = ServerState()
-    http = await loop.create_server(lambda: Protocol(config, state, {}), HOST, port)
-    rpc = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
-    )
-    rpc.add_generic_rpc_handlers((Service(registry, schedule).handlers(),))
-    bound = rpc.add_insecure_port(f"{HOST}:{grpc_port}")
+    http = await _listen_http(Application(registry, schedule), state, port)
+    rpc, bound = _listen_rpc(Service(registry, schedule), grpc_port)
     await rpc.start()
     print(f"HTTP API: http://{HOST}:{http.sockets[0].getsockname()[1]}")
     print(f"gRPC: {HOST}:{bound}")
@@ -70,6 +60,36 @@ async def _serve(port: int, grpc_port: int, data: Path, capacity: int, schedule:
     with contextlib.suppress(asyncio.CancelledError):
         await flushing
     registry.close()
+
+
+async def _listen_http(application: Application, state: ServerState, port: int) -> asyncio.Server:
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(lambda: Protocol(config, state, {}), HOST, port)
+    except OSError as error:
+        raise PortTaken(f"Port {port} of {HOST} cannot be had for HTTP.") from error
+
+
+def _listen_rpc(service: Service, port: int) -> tuple[grpc.aio.Server, int]:
+    """The gRPC server and the port it got. Without sharing of ports a taken one is an error, as it is over HTTP."""
+    server = grpc.aio.server(
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
+    )
+    server.add_generic_rpc_handlers((service.handlers(),))
+    try:
+        return server, server.add_insecure_port(f"{HOST}:{port}")
+    except RuntimeError as error:
+        raise PortTaken(f"Port {port} of {HOST} cannot be had for gRPC.") from error
 
 
 async def _flush(registry: Registry) -> None:

@@ -69,7 +69,8 @@ class VectorIndex:
                 yield identity, float(cosines[slot])
 
     def _cosines(self, direction: Vector) -> Vector:
-        cosines: Vector = self._rows[: len(self._ids)] @ direction
+        # Rounding can take the cosine of a vector with itself beyond one.
+        cosines: Vector = np.minimum(self._rows[: len(self._ids)] @ direction, np.float32(1))
         return cosines
 
     def _take_slot(self, identity: str) -> int:
