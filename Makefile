@@ -18,3 +18,27 @@ proto: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+
+SECONDS ?= 30
+DEMO_OPTIONS = --seconds $(SECONDS) \
+	$(if $(REPORT),--report $(REPORT)) \
+	$(if $(SEED),--seed $(SEED)) \
+	$(if $(TARGET),--target $(TARGET)) \
+	$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC)) \
+	$(if $(RESTART_COMMAND),--restart-command '$(RESTART_COMMAND)')
+
+demo: $(STAMP)
+	$(BIN)/engram-bridge demo $(DEMO_OPTIONS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

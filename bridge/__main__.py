@@ -1,0 +1,5 @@
+"""`python -m bridge` is `engram-bridge`."""
+
+from bridge.cli import main
+
+main()
