@@ -121,8 +121,10 @@ def pick(connection: Connection, chance: random.Random, table: str, key: str = "
     return row[0] if row else None
 
 
-def pick_row(connection: Connection, chance: random.Random, table: sql.Composable, *keys: str) -> tuple[Any, ...] | None:
-    """Key columns of some row of a table of any key, or None when it is empty. Reads the whole table: for small ones."""
-    columns = sql.SQL(",").join(map(sql.Identifier, keys))
-    rows = connection.execute(sql.SQL("select {} from {} order by {}").format(columns, table, columns)).fetchall()
+def pick_row(connection: Connection, chance: random.Random, table: sql.Composable, *keys: str) -> tuple[str, ...] | None:
+    """Key columns of some row of a table of any key, as text; None when it is empty. Reads all keys: for small tables."""
+    names = [sql.Identifier(key) for key in keys]
+    texts = sql.SQL(",").join(sql.SQL("{}::text").format(name) for name in names)
+    order = sql.SQL(",").join(names)
+    rows = connection.execute(sql.SQL("select {} from {} order by {}").format(texts, table, order)).fetchall()
     return chance.choice(rows) if rows else None
