@@ -1,0 +1,202 @@
+"""A bridge in a process of its own, between a real PostgreSQL database and a sandbox Engram: what the acceptance tests drive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+
+from bridge import config as configuration
+from bridge.config import Config
+from bridge.evidence import TableEvidence, compare
+from bridge.ledger import Ledger
+from bridge.lsn import fence, format_lsn
+from bridge.postgres import connect
+from bridge.sandbox.engram.process import SandboxEngram
+from bridge.wiring import make_plan, open_target
+
+SLOT = "rig_{}"
+
+
+class Rig:
+    """One ledger, one slot, one sandbox Engram. `overrides` go into bridge.yaml as they are."""
+
+    def __init__(self, folder: Path, source: str, *, capacity: int = 100_000, **overrides: Any) -> None:
+        self.folder = folder
+        self.source = source
+        self.engram = SandboxEngram(folder / "engram", capacity=capacity)
+        self.engram.__enter__()
+        self.ledger_path = folder / "ledger.db"
+        self.file = folder / "bridge.yaml"
+        self.log = folder / "bridge.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        slot = SLOT.format(os.urandom(4).hex())
+        document: dict[str, Any] = {
+            "source": {"url": source, "slot": slot, "publication": slot},
+            "target": {"http": self.engram.http, "grpc": self.engram.grpc, **overrides.pop("target", {})},
+            "ledger": str(self.ledger_path),
+            "snapshot": {"workers": 3, "chunk_rows": 200, **overrides.pop("snapshot", {})},
+            **overrides,
+        }
+        self.file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        self.slot = slot
+
+    @property
+    def config(self) -> Config:
+        """The configuration as the bridge reads it."""
+        return configuration.load(self.file)
+
+    # the process
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `run`; its log goes to a file."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bridge", "run", "--config", str(self.file), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self.process
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, timeout: float = 30.0) -> int:
+        """SIGTERM; answers the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the bridge did not end in {timeout} s:\n{self.tail()}") from None
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "bridge", *arguments, "--config", str(self.file)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def catch_up(self, timeout: float = 120.0) -> None:
+        """`run --until-caught-up` to its end, which must be 0."""
+        process = self.start("--until-caught-up")
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"not caught up after {timeout} s:\n{self.tail()}") from None
+        assert code == 0, self.tail()
+
+    def wait_until_proven(self, timeout: float = 90.0) -> None:
+        """Until a running bridge has proven everything that is committed now, and compared all after the last restart."""
+        end = self.flush()
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
+            if self.ledger_path.exists():
+                ledger = Ledger(str(self.ledger_path))
+                try:
+                    facts, epochs, gauges, records = ledger.facts(), ledger.epochs(), ledger.gauges(), ledger.tables()
+                finally:
+                    ledger.close()
+                proven = int(facts.get("proven", 0))
+                loaded = bool(records) and all(
+                    r.state == "stopped" or (r.state == "loaded" and r.reached <= proven) for r in records
+                )
+                fresh = time.time() - gauges.get("waiting", (1, 0.0))[1] < 3
+                idle = gauges.get("waiting", (1, 0.0))[0] == 0
+                if proven >= end and loaded and fresh and idle and epochs and epochs[-1][2] is not None:
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The end of the bridge's log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-4000:] if self.log.exists() else ""
+
+    # the facts
+
+    def flush(self) -> int:
+        """A fence in the source's WAL."""
+        with connect(self.source) as connection:
+            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
+        assert row is not None
+        return fence(int(row[0]))
+
+    def sql(self, *statements: str) -> None:
+        """Run statements, each a transaction of its own."""
+        with psycopg.connect(self.source, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+    def confirmed(self) -> int:
+        """What the slot was told."""
+        with connect(self.source) as connection:
+            row = connection.execute(
+                "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots where slot_name = %s", (self.slot,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def ledger(self) -> Ledger:
+        """The ledger, to read."""
+        return Ledger(str(self.ledger_path))
+
+    def evidence(self) -> list[TableEvidence]:
+        """Compare everything."""
+        settings = self.config
+        ledger, target = self.ledger(), open_target(settings)
+        try:
+            with connect(settings.source.url) as connection:
+                plan = make_plan(settings, ledger, connection)
+                for space in plan.mapping.spaces:
+                    target.open(space)
+                return compare(connection, target, plan.mapping, ledger)
+        finally:
+            target.close()
+            ledger.close()
+
+    def prove(self) -> list[TableEvidence]:
+        """Everything must be proven, and nothing parked."""
+        evidence = self.evidence()
+        bad = [one for one in evidence if not one.proven]
+        assert not bad, f"{bad}\n{self.tail()}"
+        ledger = self.ledger()
+        try:
+            assert ledger.parked_keys() == []
+        finally:
+            ledger.close()
+        return evidence
+
+    def close(self) -> None:
+        """End everything, and drop the slot."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        self.engram.stop()
+        with psycopg.connect(self.source, autocommit=True) as connection:
+            for _ in range(50):
+                active = connection.execute(
+                    "select active from pg_replication_slots where slot_name = %s", (self.slot,)
+                ).fetchone()
+                if active is None:
+                    return
+                if not active[0]:
+                    connection.execute("select pg_drop_replication_slot(%s)", (self.slot,))
+                    return
+                time.sleep(0.1)
