@@ -1,0 +1,259 @@
+"""The replication slot: made, inspected, verified against the ledger (law 4), dropped; and what the stream is asked for.
+
+Publication and barrier, the two other steps before the first chunk, have modules of their own and are offered from here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from bridge.errors import BridgeError, ConfigError, Fatal, SlotLost, SourceChanged
+from bridge.lsn import Lsn, format_lsn, parse_lsn
+from bridge.postgres import translated
+from cdc.barrier import Waiting, barrier
+from cdc.publication import drop_publication, ensure_publication
+
+__all__ = [
+    "Holder",
+    "LedgerFacts",
+    "SlotInfo",
+    "SystemIdentity",
+    "Waiting",
+    "barrier",
+    "create_slot",
+    "drop_publication",
+    "drop_slot",
+    "ensure_publication",
+    "inspect_slot",
+    "server_options",
+    "start_statement",
+    "system_identity",
+    "verify",
+]
+
+PLUGIN: Final = "pgoutput"
+_NEW_SLOT: Final = "What the slot held back cannot be streamed any more: start again with a new ledger and slot."
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The session that uses a slot. `address` is None for a Unix socket, or when we may not see it."""
+
+    pid: int
+    application_name: str
+    address: str | None
+    user: str | None
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({self.application_name or 'no application_name'} at {self.address or 'this host'})"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """A row of `pg_replication_slots`. Bytes and positions; None where the server has no value, or its version no column.
+
+    `safe_wal_size` (13) is how many bytes may be written before the slot is lost, `invalidation_reason` (17) why it was;
+    on 16 that is `conflicting`.
+    """
+
+    name: str
+    plugin: str | None
+    database: str | None
+    active: bool
+    active_pid: int | None
+    restart_lsn: Lsn | None
+    confirmed_flush_lsn: Lsn | None
+    wal_status: str | None
+    safe_wal_size: int | None
+    invalidation_reason: str | None
+    holder: Holder | None
+
+    @property
+    def lost(self) -> str | None:
+        """Why it cannot be streamed from any more; None when it can."""
+        if self.invalidation_reason is not None:
+            return self.invalidation_reason
+        if self.wal_status == "lost" or self.restart_lsn is None:
+            return "wal_removed"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemIdentity:
+    """What tells one history of a server from another."""
+
+    system_identifier: str
+    timeline: int
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    """What the ledger remembers of its source. `confirmed` is the last end position that the slot was, or may have been, told."""
+
+    system_identifier: str
+    timeline: int
+    database: str
+    slot: str
+    confirmed: Lsn
+    plugin: str = PLUGIN
+
+
+def server_options(server_version: int, publication: str) -> dict[str, str]:
+    """The options of START_REPLICATION for a server of this `server_version_num`.
+
+    Protocol 1, never streaming (law 2). `messages` came with 14; below, a heartbeat needs a table. The list of publications is
+    itself a list of SQL identifiers, hence the double quotes.
+    """
+    quoted = publication.replace('"', '""')
+    options = {"proto_version": "1", "publication_names": f'"{quoted}"'}
+    if server_version >= 140000:
+        options["messages"] = "true"
+    return options
+
+
+def start_statement(slot: str, start: Lsn, options: dict[str, str]) -> sql.Composed:
+    """START_REPLICATION. The replication grammar knows no E'' strings: its literals are quoted here, not by the composer."""
+    listed = ", ".join(f'"{name}" ' + "'" + value.replace("'", "''") + "'" for name, value in options.items())
+    return sql.SQL("START_REPLICATION SLOT {} LOGICAL {} ({})").format(
+        sql.Identifier(slot), sql.SQL(format_lsn(start)), sql.SQL(listed)
+    )
+
+
+def create_slot(walsender: psycopg.Connection, name: str) -> Lsn:
+    """Make the slot on a replication connection; answers its consistent point, from which on it streams.
+
+    Waits, inside the server, for transactions that are running and have written. Raises ConfigError when the server does not
+    allow it (wal_level, the role, the number of slots), Fatal when the name is taken.
+    """
+    option = "(SNAPSHOT 'nothing')" if walsender.info.server_version >= 150000 else "NOEXPORT_SNAPSHOT"
+    statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL {} {}").format(
+        sql.Identifier(name), sql.Identifier(PLUGIN), sql.SQL(option)
+    )
+    with translated():
+        try:
+            row = walsender.execute(statement).fetchone()
+        except psycopg.Error as error:
+            refusal = _refusal(error, name)
+            if refusal is None:
+                raise
+            raise refusal from error
+    if row is None:
+        raise Fatal(f"PostgreSQL did not say where the slot {name!r} begins")
+    return parse_lsn(str(row[1]))
+
+
+def _refusal(error: psycopg.Error, name: str) -> BridgeError | None:
+    message = f"the replication slot {name!r} cannot be made: {error.diag.message_primary}"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return ConfigError(message, hint="ALTER ROLE <the bridge's role> REPLICATION;")
+    if isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
+        return ConfigError(message, hint="Drop slots that nobody uses, or raise max_replication_slots and restart PostgreSQL.")
+    if isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState):
+        return ConfigError(message, hint="ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL.")
+    if isinstance(error, psycopg.errors.DuplicateObject):
+        return Fatal(message, hint="Name another slot in source.slot, or drop that one if nobody needs it.")
+    if isinstance(error, psycopg.errors.InvalidName):
+        return ConfigError(message, hint="A slot's name has lower-case letters, digits and underscores only, 63 at most.")
+    return None
+
+
+def inspect_slot(connection: psycopg.Connection, name: str) -> SlotInfo | None:
+    """What the server says about the slot now, and who uses it; None when there is none. Raises SourceUnavailable."""
+    with translated():
+        row = connection.execute(
+            "select to_jsonb(slot) from pg_catalog.pg_replication_slots slot where slot_name = %s", (name,)
+        ).fetchone()
+        if row is None:
+            return None
+        facts: dict[str, Any] = row[0]
+        return SlotInfo(
+            name=name,
+            plugin=facts["plugin"],
+            database=facts["database"],
+            active=facts["active"],
+            active_pid=facts["active_pid"],
+            restart_lsn=_lsn(facts["restart_lsn"]),
+            confirmed_flush_lsn=_lsn(facts["confirmed_flush_lsn"]),
+            wal_status=facts.get("wal_status"),
+            safe_wal_size=facts.get("safe_wal_size"),
+            invalidation_reason=facts.get("invalidation_reason") or ("conflicting" if facts.get("conflicting") else None),
+            holder=_holder(connection, facts["active_pid"]),
+        )
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return None if text is None else parse_lsn(text)
+
+
+def _holder(connection: psycopg.Connection, pid: int | None) -> Holder | None:
+    if pid is None:
+        return None
+    row = connection.execute(
+        "select application_name, host(client_addr), usename from pg_catalog.pg_stat_activity where pid = %s", (pid,)
+    ).fetchone()
+    return Holder(pid, "", None, None) if row is None else Holder(pid, row[0] or "", row[1], row[2])
+
+
+def system_identity(walsender: psycopg.Connection) -> SystemIdentity:
+    """Which server and history a replication connection leads to (IDENTIFY_SYSTEM needs no superuser)."""
+    with translated():
+        row = walsender.execute("IDENTIFY_SYSTEM").fetchone()
+    if row is None:
+        raise Fatal("PostgreSQL did not say which system it is")
+    return SystemIdentity(str(row[0]), int(row[1]), str(row[3]))
+
+
+def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity) -> None:
+    """Law 4: the source is the ledger's, and its slot has not gone further than the ledger.
+
+    PostgreSQL would otherwise start later than it was asked to without a word, or give new changes positions below our versions.
+    Raises SourceChanged or SlotLost, with the remedy.
+    """
+    if identity.system_identifier != ledger.system_identifier:
+        raise SourceChanged(
+            f"this PostgreSQL is another system ({identity.system_identifier}) than the ledger's ({ledger.system_identifier})",
+            hint="Point source.url at the ledger's server. If the data was moved to a new server, start with a new ledger.",
+        )
+    if identity.database != ledger.database:
+        raise SourceChanged(
+            f"this is the database {identity.database!r}, the ledger's is {ledger.database!r}", hint="Correct source.url."
+        )
+    if identity.timeline != ledger.timeline:
+        raise SourceChanged(
+            f"the server is on timeline {identity.timeline}, the ledger on {ledger.timeline}: it was promoted or restored",
+            hint="Commits may be gone that Engram has, and positions repeat: start again with a new ledger and slot.",
+        )
+    if slot is None:
+        raise SlotLost(f"the replication slot {ledger.slot!r} is not there", hint=_NEW_SLOT)
+    if slot.plugin != ledger.plugin:
+        raise SourceChanged(
+            f"the slot {slot.name!r} has the plugin {slot.plugin!r}, the ledger's had {ledger.plugin!r}",
+            hint="Somebody made another slot of that name. Name another slot, and start with a new ledger.",
+        )
+    if slot.database != ledger.database:
+        raise SourceChanged(
+            f"the slot {slot.name!r} belongs to the database {slot.database!r}", hint="Name another slot in source.slot."
+        )
+    if slot.lost is not None:
+        raise SlotLost(f"the replication slot {slot.name!r} was invalidated ({slot.lost})", hint=_NEW_SLOT)
+    if slot.confirmed_flush_lsn is not None and slot.confirmed_flush_lsn > ledger.confirmed:
+        raise SourceChanged(
+            f"the slot {slot.name!r} was moved on to {format_lsn(slot.confirmed_flush_lsn)},"
+            f" the ledger has confirmed {format_lsn(ledger.confirmed)}",
+            hint="Something else reads this slot, or the ledger is an old copy. What is between was missed: "
+            "start again with a new ledger and slot.",
+        )
+
+
+def drop_slot(connection: psycopg.Connection, name: str) -> None:
+    """Drop the slot if it is there. Raises SourceUnavailable while somebody uses it."""
+    with translated():
+        connection.execute(
+            "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots where slot_name = %s",
+            (name,),
+        )
