@@ -1,9 +1,10 @@
 """The barrier of law 2: every transaction that runs now has ended when it returns.
 
 Without it, a row whose commit precedes the slot, or the table's joining of the publication, and is not visible yet, would be in
-neither a chunk nor the stream. What it compares: the first snapshot's `xmax` is the next transaction id to be given out, so every
-transaction that may have written something before has a lower one; once the `xmin` of a later snapshot, the lowest id still
-running, has reached it, they have all ended. Prepared transactions count as running. Nothing is locked, nobody is cancelled.
+neither a chunk nor the stream. What it compares: a transaction id of our own, given out now, is higher than that of every
+transaction that may have written something before; once the `xmin` of a later snapshot, the lowest id still running, is beyond
+it, they have all ended. (The first snapshot's `xmax` will not do: it follows the last id that was *completed*, and a running
+transaction can have just that one.) Prepared transactions count as running. Nothing is locked, nobody is cancelled.
 """
 
 from __future__ import annotations
@@ -11,10 +12,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, LiteralString
 
 import psycopg
 
 from bridge.postgres import translated
+
+_CURRENT: Final[tuple[LiteralString, LiteralString]] = (
+    "select pg_current_xact_id()::text::bigint",
+    "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+)
+_BEFORE_13: Final[tuple[LiteralString, LiteralString]] = (
+    "select txid_current()",
+    "select txid_snapshot_xmin(txid_current_snapshot())",
+)
+"""A new transaction id, and the lowest that still runs, both with the epoch: 64 bits, never wrapping around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +71,12 @@ def barrier(
     """
     if not connection.autocommit:
         raise ValueError("the barrier needs an autocommit connection")
-    kind = "pg_current_snapshot" if connection.info.server_version >= 130000 else "txid_current_snapshot"
-    part = "pg_snapshot" if connection.info.server_version >= 130000 else "txid_snapshot"
+    own, lowest = _CURRENT if connection.info.server_version >= 130000 else _BEFORE_13
     began = time.monotonic()
     told: set[tuple[int | None, str]] | None = None
     with translated():
-        target = _one(connection, f"select {part}_xmax({kind}())::text::bigint")
-        while _one(connection, f"select {part}_xmin({kind}())::text::bigint") < target:
+        target = _one(connection, own)
+        while _one(connection, lowest) <= target:
             waited = time.monotonic() - began
             if on_wait is not None and waited >= patience:
                 waiting = Waiting(_holders(connection, target), waited)
@@ -76,8 +87,8 @@ def barrier(
             time.sleep(interval)
 
 
-def _one(connection: psycopg.Connection, query: str) -> int:
-    row = connection.execute(query.encode()).fetchone()
+def _one(connection: psycopg.Connection, query: LiteralString) -> int:
+    row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
