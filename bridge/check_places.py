@@ -1,0 +1,199 @@
+"""The rules of `check` about where things go: spaces and their capacity, the target, the ledger. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bridge import capacity
+from bridge.check import Finding
+from bridge.facts import Facts, LedgerFacts, SlotFacts, TableFacts, TargetFacts
+from bridge.lsn import format_lsn
+
+LEDGER_BYTES_PER_ROW = 500
+LEAST_FREE_BYTES = 100_000_000
+MANY_SPACES = 40
+
+
+def place_findings(facts: Facts) -> list[Finding]:
+    """All findings about capacity, target and ledger."""
+    findings: list[Finding] = []
+    limit = facts.target.limit if facts.target else 90_000
+    for table in facts.tables:
+        findings += _capacity(table, limit)
+    findings += _spaces(facts, limit)
+    if facts.target is not None:
+        findings += _target(facts.target)
+    if facts.ledger is not None:
+        findings += _ledger(facts.ledger, sum(table.rows for table in facts.tables))
+        findings += _same_source(facts.ledger, facts)
+    return findings
+
+
+def _capacity(facts: TableFacts, limit: int) -> Iterator[Finding]:
+    label, rows, shards = facts.table.label, facts.rows, facts.options.shards
+    each = capacity.rows_per_space(rows, shards)
+    proposed = capacity.proposed_shards(rows, limit)
+    remedy = f"Set tables.{label}.shards: {proposed} (loading: {duration(capacity.loading_seconds(rows, proposed))})."
+    seconds = capacity.loading_seconds(rows, shards)
+    if each > limit:
+        yield Finding(
+            "error",
+            "space.limit",
+            label,
+            f"about {rows:,} rows of {label} in {shards} space(s) are {each:,} each; a space may hold {limit:,}",
+            remedy,
+        )
+    elif seconds > capacity.PATIENCE_SECONDS and proposed > shards:
+        yield Finding(
+            "warning",
+            "space.time",
+            label,
+            f"loading about {rows:,} rows of {label} into {shards} space(s) will take the server about {duration(seconds)}",
+            remedy,
+        )
+    elif each > capacity.SEARCHABLE_ROWS and proposed > shards:
+        yield Finding(
+            "warning",
+            "space.search",
+            label,
+            f"{each:,} rows of {label} in one space: beyond {capacity.SEARCHABLE_ROWS:,} search finds what does not match",
+            remedy,
+        )
+
+
+def _spaces(facts: Facts, limit: int) -> Iterator[Finding]:
+    """Tables that share a space by configuration fill it together; and every space costs the server something."""
+    rows: Counter[str] = Counter()
+    tables: dict[str, list[str]] = {}
+    for table in facts.tables:
+        for space in table.spaces:
+            rows[space] += capacity.rows_per_space(table.rows, len(table.spaces))
+            tables.setdefault(space, []).append(table.table.label)
+    for space, labels in tables.items():
+        if len(labels) > 1 and rows[space] > limit:
+            yield Finding(
+                "error",
+                "space.shared",
+                space,
+                f"the tables {', '.join(labels)} share the space {space} with about {rows[space]:,} rows; it may hold {limit:,}",
+                "Give them spaces of their own, or more shards.",
+            )
+    existing = facts.target.spaces if facts.target else {}
+    new = [space for space in tables if space not in existing]
+    if tables:
+        gigabytes = len(new) * capacity.SPACE_FILE_BYTES / 1e9
+        yield Finding(
+            "warning" if len(tables) > MANY_SPACES else "info",
+            "space.cost",
+            "target",
+            f"{len(tables)} space(s), {len(new)} of them new: sparse files of {gigabytes:.0f} GB (some 15 MB each on disk), "
+            f"{len(new) * capacity.SPACE_THREADS} threads, {duration(len(new) * capacity.SPACE_BIRTH_SECONDS)} to make them",
+            "Use fewer shards." if len(tables) > MANY_SPACES else "",
+        )
+
+
+def _target(target: TargetFacts) -> Iterator[Finding]:
+    if not target.reachable:
+        yield Finding("error", "target.unreachable", "target", target.failure, target.remedy)
+        return
+    for behaviour, there in target.probe.items():
+        if not there:
+            yield Finding(
+                "error",
+                "target.behaviour",
+                "target",
+                f"the server does not do what the bridge relies on: {behaviour}",
+                "Check that it is an Engram server of a version that the documentation names, and that its disk is not full.",
+            )
+    for name, space in target.spaces.items():
+        if space.foreign:
+            yield Finding(
+                "error",
+                "target.foreign",
+                name,
+                f"the space {name} holds memories that are not this ledger's",
+                "Name other spaces (target.space_prefix or tables.<table>.space), use their ledger, or empty the server.",
+            )
+
+
+def _ledger(ledger: LedgerFacts, rows: int) -> Iterator[Finding]:
+    if ledger.failure:
+        yield Finding("error", "ledger.unusable", "ledger", ledger.failure, ledger.remedy)
+        return
+    needed = rows * LEDGER_BYTES_PER_ROW + LEAST_FREE_BYTES
+    if ledger.free is not None and ledger.free < needed and not ledger.exists:
+        yield Finding(
+            "error" if ledger.free < LEAST_FREE_BYTES else "warning",
+            "ledger.disk",
+            "ledger",
+            f"the ledger will need about {needed / 1e6:,.0f} MB for {rows:,} rows; its disk has {ledger.free / 1e6:,.0f} MB left",
+            "Make room, or put the ledger on another disk (ledger: PATH).",
+        )
+    if ledger.holder is not None:
+        yield Finding(
+            "info", "ledger.held", "ledger", f"a run works with this ledger: {ledger.holder}", "Stop it before you start another."
+        )
+
+
+def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
+    """Law 4: system, timeline, database and slot are the ledger's, and the slot is not ahead of it."""
+    server = facts.server
+    if server is None or ledger.system_identifier is None:
+        return
+    again = "Use the right ledger (ledger: PATH), or start again with a new ledger and slot."
+    other_system = server.system_identifier is not None and server.system_identifier != ledger.system_identifier
+    if other_system or ledger.database not in (None, server.database):
+        yield Finding(
+            "error", "ledger.source", "ledger", "the ledger belongs to another source: another server or another database", again
+        )
+        return
+    if server.timeline is not None and ledger.timeline not in (None, server.timeline):
+        yield Finding(
+            "error",
+            "ledger.timeline",
+            "ledger",
+            f"the source is on timeline {server.timeline}, the ledger's is {ledger.timeline}: a standby was promoted or "
+            "a backup restored",
+            "Positions cannot be compared across that. Start again with a new ledger and slot.",
+        )
+        return
+    if ledger.slot is not None:
+        yield from _ledger_slot(ledger, ledger.slot, facts.slot if ledger.slot == facts.slot_name else None, facts)
+
+
+def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: Facts) -> Iterator[Finding]:
+    if name != facts.slot_name:
+        yield Finding(
+            "error",
+            "ledger.slot",
+            "source.slot",
+            f"the ledger's slot is {name}, the configuration says {facts.slot_name}",
+            f"Set source.slot: {name}, or start with a new ledger.",
+        )
+    elif slot is None:
+        yield Finding(
+            "error",
+            "slot.missing",
+            name,
+            f"the ledger's slot {name} is gone: what it held back cannot be streamed any more",
+            "Start again with a new ledger; rows already in Engram are compared and kept.",
+        )
+    elif slot.confirmed is not None and ledger.confirmed is not None and slot.confirmed > ledger.confirmed:
+        yield Finding(
+            "error",
+            "slot.ahead",
+            name,
+            f"the slot {name} was confirmed up to {format_lsn(slot.confirmed)}, the ledger only up to "
+            f"{format_lsn(ledger.confirmed)}: the changes between are lost to it",
+            "The ledger is older than the slot (a restored copy?). Use the newest one, or begin with a new ledger and slot.",
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.1f} days"

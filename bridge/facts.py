@@ -1,0 +1,128 @@
+"""What `check` knows about source, target and ledger before it judges: plain facts, collected by `bridge.preflight`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bridge.lsn import Lsn
+from bridge.mapping import TableOptions
+from bridge.schema import Table
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """The source's server and database. `version` is `server_version_num`; `slots` and `senders` are (used, at most)."""
+
+    version: int
+    database: str
+    wal_level: str = "logical"
+    standby: bool = False
+    encoding: str = "UTF8"
+    slots: tuple[int, int] = (0, 10)
+    senders: tuple[int, int] = (0, 10)
+    system_identifier: str | None = None
+    timeline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFacts:
+    """The role we connect as. `replication`: by attribute, as superuser, or by a provider's role that stands for it."""
+
+    name: str
+    superuser: bool = False
+    replication: bool = True
+    may_create: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFacts:
+    """The slot of the configuration's name, where there is one. `lost`: why it cannot be streamed from any more."""
+
+    plugin: str
+    database: str | None
+    confirmed: Lsn | None = None
+    lost: str | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationFacts:
+    """The publication of the configuration's name, where there is one. `members` are (schema, table)."""
+
+    owned: bool = True
+    extent: str | None = None
+    lacking: tuple[str, ...] = ()
+    via_root: bool = True
+    filtered: tuple[str, ...] = ()
+    members: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """One table that is to be carried. `rows` is an estimate, `counted` says whether it was counted; `spaces` its spaces."""
+
+    table: Table
+    options: TableOptions = field(default_factory=TableOptions)
+    readable: bool = True
+    schema_usable: bool = True
+    owned: bool = True
+    rows: int = 0
+    spaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceFacts:
+    """A space that is already there: rows that count against its capacity, and whether memories in it are not ours."""
+
+    counted: int
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """The Engram server. `failure` and `remedy` when it cannot be used; `probe`: behaviour -> whether it is there."""
+
+    reachable: bool = True
+    failure: str = ""
+    remedy: str = ""
+    version: str = "unknown"
+    probe: Mapping[str, bool] = field(default_factory=dict)
+    spaces: Mapping[str, SpaceFacts] = field(default_factory=dict)
+    limit: int = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    """The ledger's place and, when there is a ledger, what it says. `failure` and `remedy` when it cannot be used at all.
+
+    `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
+    """
+
+    location: str
+    failure: str = ""
+    remedy: str = ""
+    free: int | None = None
+    exists: bool = False
+    ledger_id: str | None = None
+    system_identifier: str | None = None
+    timeline: int | None = None
+    database: str | None = None
+    slot: str | None = None
+    confirmed: Lsn | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of them. What could not be collected is None; why, stands in the findings of `preflight`."""
+
+    slot_name: str
+    publication_name: str
+    server: ServerFacts | None = None
+    role: RoleFacts | None = None
+    slot: SlotFacts | None = None
+    publication: PublicationFacts | None = None
+    tables: tuple[TableFacts, ...] = ()
+    target: TargetFacts | None = None
+    ledger: LedgerFacts | None = None

@@ -1,0 +1,101 @@
+"""`check`: collects the facts and lets the rules judge. Reads the source (SELECT only) and changes nothing in it.
+
+The target's probe writes to the probe space and takes it back; no other space is made, since a space can never be removed again.
+A ledger is looked at without being made or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bridge import capacity, embedding
+from bridge.check import OLDEST, Finding, source_findings
+from bridge.check_places import place_findings
+from bridge.check_report import Report, TableSummary
+from bridge.config import Config
+from bridge.embedding.identity import require_fit
+from bridge.errors import BridgeError, Transient
+from bridge.facts import Facts, LedgerFacts, TableFacts
+from bridge.mapping import Identity, Mapping, compile_mapping
+from bridge.postgres import connect
+from bridge.preflight_ledger import ledger_facts
+from bridge.preflight_source import SourceAnswers, collect_source
+from bridge.preflight_target import target_facts
+from bridge.selection import select, table_options
+
+
+def run(config: Config) -> Report:
+    """Everything that can be known before the first row. Raises nothing for what it finds: that stands in the report."""
+    findings: list[Finding] = []
+    try:
+        embedder = embedding.make(config.embedding.model)
+        require_fit(embedder.name, embedder.dimensions)
+    except BridgeError as error:
+        findings.append(_told(error, "config", "embedding"))
+    ledger = ledger_facts(config.ledger)
+    facts = Facts(config.source.slot, config.source.publication, ledger=ledger)
+    answers: SourceAnswers | None = None
+    try:
+        with connect(config.source.url, application_name="engram-bridge check") as connection:
+            answers = collect_source(connection, config.source.slot, config.source.publication)
+            tables, mapping = _chosen(config, answers, ledger, findings)
+            tables = answers.with_rows(connection, tables)
+        facts = replace(
+            facts,
+            server=answers.server,
+            role=answers.role,
+            slot=answers.slot,
+            publication=answers.publication,
+            tables=tuple(tables),
+        )
+    except BridgeError as error:
+        code = "source.unreachable" if isinstance(error, Transient) else "source.refused"
+        findings.append(_told(error, code, "source"))
+        mapping = None
+    spaces = mapping.spaces if mapping is not None else []
+    facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
+    findings += source_findings(facts)
+    findings += place_findings(facts)
+    return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
+
+
+def _chosen(
+    config: Config, answers: SourceAnswers, ledger: LedgerFacts, findings: list[Finding]
+) -> tuple[list[TableFacts], Mapping | None]:
+    """The tables that the configuration chooses, with their options and spaces; mistakes in it become findings."""
+    everything = list(answers.catalog.tables.values())
+    try:
+        tables, options = select(config, everything), table_options(config, everything)
+    except BridgeError as error:
+        # Everything else is still judged, for all tables and with their defaults.
+        findings.append(_told(error, "config", "tables"))
+        return [answers.table_facts(table, None, ()) for table in everything], None
+    if not tables and answers.server.version >= OLDEST:
+        findings.append(
+            Finding(
+                "error",
+                "source.no_tables",
+                answers.server.database,
+                f"there is no table to carry in the database {answers.server.database}",
+                "Check the database's name in the source, and include and exclude.",
+            )
+        )
+    mapping = None
+    identity = Identity(ledger.ledger_id or "check", config.migration or "check", "", config.target.space_prefix)
+    try:
+        mapping = compile_mapping(tables, options, identity, {table.label: number for number, table in enumerate(tables, 1)})
+    except BridgeError as error:
+        findings.append(_told(error, "config.mapping", "tables"))
+    spaces = {label: plan.spaces for label, plan in mapping.plans.items()} if mapping is not None else {}
+    return [answers.table_facts(table, options.get(table.label), spaces.get(table.label, ())) for table in tables], mapping
+
+
+def _told(error: BridgeError, code: str, where: str) -> Finding:
+    return Finding("error", code, where, str(error), error.hint)
+
+
+def _summary(facts: TableFacts) -> TableSummary:
+    spaces: Sequence[str] = facts.spaces
+    seconds = capacity.loading_seconds(facts.rows, facts.options.shards)
+    return TableSummary(facts.table.label, facts.rows, tuple(spaces), seconds)

@@ -1,0 +1,275 @@
+"""The rules of `check`, each on facts of its own: what goes wrong is said with where and a remedy, what is right says nothing."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from bridge import capacity
+from bridge.check import Finding, source_findings
+from bridge.check_places import duration, place_findings
+from bridge.check_report import Report, TableSummary
+from bridge.facts import (
+    Facts,
+    LedgerFacts,
+    PublicationFacts,
+    RoleFacts,
+    ServerFacts,
+    SlotFacts,
+    SpaceFacts,
+    TableFacts,
+    TargetFacts,
+)
+from bridge.mapping import TableOptions
+from bridge.schema import Table
+
+USERS = Table(1, "public", "users", (), key=("id",), identity_columns=("id",))
+SERVER = ServerFacts(180000, "shop", system_identifier="7", timeline=1)
+ROLE = RoleFacts('o\'neil "x"')
+SLOT = SlotFacts("pgoutput", "shop", confirmed=100)
+MEMBER = frozenset({("public", "users")})
+LEDGER = LedgerFacts("l.db", free=10**12)
+OWN = replace(LEDGER, exists=True, system_identifier="7", timeline=1, database="shop", slot="s", confirmed=100)
+GOOD = Facts("s", "p", SERVER, ROLE, None, None, (TableFacts(USERS, rows=100, spaces=("users",)),), TargetFacts(), LEDGER)
+
+
+def _facts(**parts: object) -> Facts:
+    return replace(GOOD, **parts)  # type: ignore[arg-type]
+
+
+def _table(**parts: object) -> Facts:
+    table_parts = {name: value for name, value in parts.items() if name in Table.__slots__ and name != "rows"}
+    fact_parts = {name: value for name, value in parts.items() if name not in table_parts}
+    table = replace(USERS, **table_parts)  # type: ignore[arg-type]
+    return _facts(tables=(replace(GOOD.tables[0], table=table, **fact_parts),))  # type: ignore[arg-type]
+
+
+def _findings(facts: Facts) -> list[Finding]:
+    return source_findings(facts) + place_findings(facts)
+
+
+def _told(facts: Facts) -> dict[str, Finding]:
+    return {finding.code: finding for finding in _findings(facts)}
+
+
+def test_nothing_is_said_against_what_is_right() -> None:
+    """A good source, target and ledger give no error and no warning; what spaces cost is told."""
+    for facts in (GOOD, _facts(slot=SLOT, ledger=OWN, publication=PublicationFacts(members=MEMBER))):
+        assert [(finding.level, finding.code) for finding in _findings(facts)] == [("info", "space.cost")]
+
+
+# facts, code, level, part of what is said, part of the remedy
+RULES = [
+    (_facts(server=replace(SERVER, version=110022)), "source.version", "error", "PostgreSQL 11 is too old", "12 or later"),
+    (_facts(server=replace(SERVER, wal_level="replica")), "source.wal_level", "error", "is replica", "SET wal_level = 'logical'"),
+    (_facts(server=replace(SERVER, standby=True)), "source.standby", "error", "standby", "primary"),
+    (_facts(server=replace(SERVER, slots=(4, 4))), "source.slots", "error", "4 of 4", "max_replication_slots = 8"),
+    (_facts(server=replace(SERVER, senders=(9, 9))), "source.senders", "error", "9 of 9", "max_wal_senders = 13"),
+    (_facts(server=replace(SERVER, encoding="SQL_ASCII")), "source.encoding", "warning", "SQL_ASCII", "UTF8"),
+    (
+        _facts(role=replace(ROLE, replication=False)),
+        "role.replication",
+        "error",
+        "may not replicate",
+        'ROLE "o\'neil ""x""" REPLICATION;',
+    ),
+    (
+        _facts(role=replace(ROLE, may_create=False)),
+        "role.create",
+        "error",
+        "CREATE on the database shop",
+        'ON DATABASE "shop" TO "o\'',
+    ),
+    (_facts(slot=replace(SLOT, plugin="wal2json")), "slot.other", "error", "wal2json", "pg_drop_replication_slot('s')"),
+    (_facts(slot=replace(SLOT, database="other")), "slot.other", "error", "in the database other", "source.slot"),
+    (_facts(slot=replace(SLOT, lost="wal_removed"), ledger=OWN), "slot.lost", "error", "is lost (wal_removed)", "new ledger"),
+    (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use its ledger"),
+    (_facts(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
+    (
+        _table(readable=False),
+        "table.select",
+        "error",
+        "may not read public.users",
+        'SELECT ON TABLE "public"."users" TO "o\'neil',
+    ),
+    (_table(schema_usable=False), "schema.usage", "error", "the schema public", 'USAGE ON SCHEMA "public" TO'),
+    (_table(row_security=True), "table.row_security", "error", "row-level security", "BYPASSRLS; or exclude"),
+    (_table(persistence="u"), "table.unlogged", "error", "is unlogged", "SET LOGGED"),
+    (_table(generated=("full",)), "table.generated", "info", "public.users are not carried", ""),
+    (_table(inheritance_parent=True), "table.inheritance", "warning", "tables inherit", "own names"),
+    (
+        _table(key=()),
+        "table.no_key",
+        "error",
+        "no primary key",
+        "REPLICA IDENTITY FULL; and set tables.public.users.duplicates: collapse",
+    ),
+    (_table(key=(), identity="f"), "table.no_key", "error", "no primary key", "collapse"),
+    (
+        _table(key=(), identity="f", options=TableOptions(collapse=True)),
+        "table.duplicates",
+        "warning",
+        "become one",
+        "primary key",
+    ),
+    (_table(key_deferrable=True), "table.deferrable_key", "error", "is deferrable", "NOT DEFERRABLE"),
+    (_table(identity="n", identity_columns=()), "table.identity_nothing", "error", "NOTHING", "REPLICA IDENTITY DEFAULT;"),
+    (
+        _table(identity="i", identity_columns=("email",)),
+        "table.identity",
+        "error",
+        "does not hold its primary key",
+        "IDENTITY DEFAULT",
+    ),
+    (
+        replace(_table(kind="p"), server=replace(SERVER, version=120000)),
+        "table.partitioned",
+        "error",
+        "partitioned",
+        "13 or later",
+    ),
+    (
+        _table(owned=False),
+        "publication.owner",
+        "error",
+        "does not own public.users",
+        'PUBLICATION "p" FOR TABLE ONLY "public"."users" WITH',
+    ),
+    (
+        _facts(publication=PublicationFacts(owned=False)),
+        "publication.members",
+        "error",
+        "lacks public.users",
+        'ADD TABLE ONLY "public"',
+    ),
+    (
+        _facts(publication=PublicationFacts(extent="all tables")),
+        "publication.extent",
+        "error",
+        "for all tables",
+        "DROP PUBLICATION",
+    ),
+    (
+        _facts(publication=PublicationFacts(lacking=("delete",))),
+        "publication.actions",
+        "error",
+        "not publish delete",
+        "SET (publish",
+    ),
+    (
+        _facts(publication=PublicationFacts(via_root=False)),
+        "publication.root",
+        "error",
+        "partitions' names",
+        "via_partition_root = true",
+    ),
+    (_facts(publication=PublicationFacts(filtered=("a.b",))), "publication.filtered", "error", "columns of a.b", "SET TABLE"),
+    (_table(rows=100_000), "space.limit", "error", "100,000 each; a space may hold 90,000", "tables.public.users.shards: 4"),
+    (_table(rows=400_000, options=TableOptions(shards=5)), "space.time", "warning", "take the server about", "shards: 1"),
+    (_table(rows=40_000), "space.search", "warning", "40,000 rows", "shards: 2"),
+    (_facts(target=TargetFacts(False, "no answer", "Start it.")), "target.unreachable", "error", "no answer", "Start it."),
+    (_facts(target=TargetFacts(probe={"a": True, "b": False})), "target.behaviour", "error", "relies on: b", "Engram server"),
+    (_facts(target=TargetFacts(spaces={"users": SpaceFacts(3, True)})), "target.foreign", "error", "space users", "space_prefix"),
+    (_facts(ledger=LedgerFacts("l", "no folder", "Make it.")), "ledger.unusable", "error", "no folder", "Make it."),
+    (_facts(ledger=replace(LEDGER, free=1_000)), "ledger.disk", "error", "0 MB left", "Make room"),
+    (_facts(ledger=replace(LEDGER, free=100_000_001)), "ledger.disk", "warning", "for 100 rows", "Make room"),
+    (_facts(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "info", "process 5", "Stop it"),
+    (_facts(ledger=replace(OWN, system_identifier="8"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
+    (_facts(ledger=replace(OWN, database="x"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
+    (_facts(ledger=replace(OWN, timeline=3), slot=SLOT), "ledger.timeline", "error", "the ledger's is 3", "new ledger"),
+    (_facts(ledger=replace(OWN, slot="t"), slot=None), "ledger.slot", "error", "slot is t", "source.slot: t"),
+    (_facts(ledger=OWN, slot=None), "slot.missing", "error", "is gone", "new ledger"),
+    (_facts(ledger=OWN, slot=replace(SLOT, confirmed=101)), "slot.ahead", "error", "0/65, the ledger only up to 0/64", "older"),
+]
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "level", "what", "remedy"), RULES, ids=[f"{rule[1]}-{n}" for n, rule in enumerate(RULES)]
+)
+def test_a_rule_says_what_where_and_remedy(facts: Facts, code: str, level: str, what: str, remedy: str) -> None:
+    """Each condition gives its finding, and no other finding of that level or worse."""
+    found = _told(facts)
+    finding = found[code]
+    assert (finding.level, finding.where != "") == (level, True)
+    assert what in finding.what
+    assert remedy in finding.remedy
+    rank = {"error": 2, "warning": 1, "info": 0}
+    others = [other for other in found.values() if other.code not in (code, "space.cost") and rank[other.level] >= rank[level]]
+    assert others == []
+
+
+def test_existing_things_need_no_rights() -> None:
+    """With the slot there, no free one is needed; with the publication complete, no ownership; a superuser owns all."""
+    full = replace(SERVER, slots=(4, 4))
+    published = PublicationFacts(owned=False, members=MEMBER)
+    table = (replace(GOOD.tables[0], owned=False),)
+    assert set(_told(_facts(server=full, slot=SLOT, ledger=OWN, publication=published, tables=table))) == {"space.cost"}
+    super_user = RoleFacts("postgres", superuser=True, replication=False)
+    assert set(_told(_facts(role=super_user, tables=table))) == {"space.cost"}
+
+
+def test_tables_in_one_space_are_added_up() -> None:
+    """Two tables that share a space by configuration may fill it together, though neither does alone."""
+    other = replace(USERS, name="others")
+    tables = tuple(TableFacts(table, rows=60_000, spaces=("shared",)) for table in (USERS, other))
+    finding = _told(_facts(tables=tables))["space.shared"]
+    assert "share the space shared with about 120,000 rows" in finding.what
+
+
+def test_many_spaces_are_warned_of() -> None:
+    """Each space costs the server memory and threads; dozens of them are a warning."""
+    spaces = tuple(f"users-{number}" for number in range(50))
+    finding = _told(_facts(tables=(replace(GOOD.tables[0], spaces=spaces),)))["space.cost"]
+    assert finding.level == "warning"
+    assert "50 space(s), 50 of them new: sparse files of 155 GB" in finding.what
+
+
+def test_an_unreachable_source_leaves_the_rest() -> None:
+    """Without the source's facts, target and ledger are judged all the same."""
+    told = _told(Facts("s", "p", target=TargetFacts(False, "down", "up"), ledger=LEDGER))
+    assert list(told) == ["target.unreachable"]
+
+
+def test_loading_time_follows_the_measurements() -> None:
+    """The curve adds up to what a real server took: 100,300 rows in 5,004 s, within a tenth; and grows with every row."""
+    assert abs(capacity.filling_seconds(100_300) / 5_004 - 1) < 0.1
+    assert capacity.filling_seconds(0) == 0
+    times = [capacity.filling_seconds(rows) for rows in range(0, 200_000, 500)]
+    assert times == sorted(set(times))
+    assert capacity.loading_seconds(80_000, 4) < capacity.loading_seconds(80_000, 1) / 3
+
+
+@pytest.mark.parametrize("rows", [0, 1, 33_000, 33_001, 90_000, 500_000, 3_000_000, 20_000_000])
+def test_the_proposal_fits(rows: int) -> None:
+    """The proposed number of shards keeps every space within the limit, and is 1 where 1 will do."""
+    proposed = capacity.proposed_shards(rows, 90_000)
+    assert capacity.rows_per_space(rows, proposed) <= 90_000
+    assert (proposed == 1) == (rows <= 33_000)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(4.4, "4 s"), (600, "10 min"), (7_200, "2.0 h"), (10**6, "11.6 days")])
+def test_durations_are_readable(seconds: float, said: str) -> None:
+    """Seconds, minutes, hours and days."""
+    assert duration(seconds) == said
+
+
+def test_the_report_is_for_people_and_machines() -> None:
+    """The worst comes first, brackets in names stay, the exit code is 1 exactly when there is an error."""
+    warning = Finding("warning", "w", "t", "table [red] is odd", "Look.")
+    error = Finding("error", "e", "t", "it fails", "")
+    tables = (TableSummary("public.[bold]", 1_000, ("a-0", "a-1"), 3.0),)
+    report = Report((warning, error), tables)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.render())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.index("it fails") < text.index("table [red] is odd") < text.index("→ Look.")
+    assert "public.[bold]" in text
+    assert "a-0 … a-1" in text
+    assert "1 error(s), 1 warning(s)" in text
+    assert report.exit_code == 1
+    assert report.as_dict()["findings"][1] == {"level": "error", "code": "e", "where": "t", "what": "it fails", "remedy": ""}
+    assert Report((warning,), ()).exit_code == 0
+    assert Report((), ()).as_dict() == {"ok": True, "findings": [], "tables": []}
