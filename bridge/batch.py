@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bridge.changes import Row
 from bridge.errors import Fatal, MappingError, TargetRejected, TargetUnavailable
@@ -97,7 +98,7 @@ class StepBatch:
                     items.append(item)
         return items
 
-    def _end(self, item: Item, **changes: object) -> None:
+    def _end(self, item: Item, **changes: Any) -> None:
         """The item is finished: nothing is left to be written for it."""
         item.work.written()
         self.outcomes.append(
@@ -105,7 +106,7 @@ class StepBatch:
                 item.work.ledger_key,
                 tokens=item.work.tokens,
                 commit_time=item.work.commit_time,
-                **changes,  # type: ignore[arg-type]
+                **changes,
             )
         )
         item.action = Action.SUPERSEDED
@@ -188,7 +189,7 @@ class StepBatch:
             rows = [item.work.row for item in known if item.work.row is not None]
             reading = self.shop.reader.read_same(known[0].work.plan.table, rows)
             for item, row in zip(known, rows, strict=True):
-                self._refreshed(item, reading, reading.rows.get(row))  # type: ignore[arg-type]
+                self._refreshed(item, reading, reading.rows.get(row))
 
     def _refreshed(self, item: Item, reading: Reading, row: Row | None) -> None:
         needs = visible_needs(item.work, item.entry, item.parked)

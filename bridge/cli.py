@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +21,8 @@ from rich.table import Table
 from bridge import config as configuration
 from bridge import logs
 from bridge.config import Config
+from bridge.console import LiveView, render_status
+from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Ledger
 from bridge.ledger.connection import ledger_url
@@ -50,7 +51,7 @@ TargetUrl = Annotated[str | None, typer.Option("--target", help="Engram's HTTP U
 LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; wins over the file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log.")]
-LogFormat = Annotated[str, typer.Option("--log-format", help="text or json.", click_type=click.Choice(["text", "json"]))]
+LogFormat = Annotated[logs.LogFormat, typer.Option("--log-format", help="How log lines look.")]
 
 
 def main() -> None:
@@ -60,10 +61,12 @@ def main() -> None:
     except BridgeError as error:
         _say(error)
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        show = getattr(error, "show", None)  # usage errors know their command's synopsis
+        if callable(show):
+            show()
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -100,8 +103,8 @@ def check(
     if as_json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
-        Console().print(report.render())
-    return report.exit_code
+        make_console().print(report.render())
+    return int(report.exit_code)
 
 
 @app.command()
@@ -112,7 +115,7 @@ def run(
     ledger: LedgerPlace = None,
     until_caught_up: Annotated[bool, typer.Option(help="End with 0 once everything up to the start is proven.")] = False,
     verbose: Verbose = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = logs.LogFormat.TEXT,
 ) -> int:
     """Load what is there, follow what changes, prove it; go on where it was after any interruption."""
 
@@ -152,10 +155,8 @@ def _prepare(settings: Config, ending: threading.Event) -> Any:
 
 
 def _follow(bridge: Any, ending: threading.Event, *, until_caught_up: bool) -> None:
-    from bridge.console import LiveView
-
     bridge.start()
-    with LiveView(bridge, Console(stderr=True)) as view:
+    with LiveView(bridge, make_console(stderr=True)) as view:
         while not ending.is_set() and bridge.failure is None:
             if until_caught_up and bridge.caught_up(bridge.fence):
                 break
@@ -173,10 +174,8 @@ def status(
     watch: Annotated[bool, typer.Option(help="Every two seconds, until interrupted.")] = False,
 ) -> int:
     """How it stands, from the ledger and the slot; also while `run` works in another process."""
-    from bridge.console import render_status
-
     settings = _load(config, source, target, ledger)
-    console = Console()
+    console = make_console()
     book = _existing_ledger(settings)
     try:
         while True:
@@ -255,7 +254,7 @@ def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: A
     for row in rows:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(str(row["since"]))))
         table.add_row(str(row["id"]), str(row["reason"]) + (" (dropped)" if row["dropped"] else ""), str(row["detail"]), since)
-    Console().print(table if rows else "no key is parked")
+    make_console().print(table if rows else "no key is parked")
     return 0
 
 
@@ -280,7 +279,7 @@ def parked_retry(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly =
         book.request("retry", key)
     running = book.held_by()
     book.close()
-    Console().print(f"{len(chosen)} key(s) will be read again by {'the running bridge' if running else 'the next run'}")
+    make_console().print(f"{len(chosen)} key(s) will be read again by {'the running bridge' if running else 'the next run'}")
     return 0
 
 
@@ -292,7 +291,7 @@ def parked_drop(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly = 
     for key, _parked_key in chosen:
         book.drop_parked(key)
     book.close()
-    Console().print(f"{len(chosen)} key(s) dropped")
+    make_console().print(f"{len(chosen)} key(s) dropped")
     return 0
 
 
@@ -324,7 +323,7 @@ def demo(
     """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
     from bridge.sandbox.demo import Demo
 
-    logs.set_up("text", verbose=False)
+    logs.set_up(logs.LogFormat.TEXT, verbose=False)
     logging.getLogger("bridge").setLevel(logging.WARNING)
     logging.getLogger("snapshot").setLevel(logging.WARNING)
     return Demo(

@@ -21,6 +21,12 @@ QUIET_SECONDS = 10.0
 """How often a line is printed where nobody watches."""
 
 
+def console(*, stderr: bool = False) -> Console:
+    """A console that does not squeeze tables into 80 columns where its output goes to a file or a pipe."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=140)
+
+
 def human_bytes(number: float | None) -> str:
     """Bytes for people."""
     if number is None:
@@ -103,7 +109,7 @@ def render_evidence(evidence: list[TableEvidence]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     columns = ("rows", "memories", "edges", "deleted", "missing", "wrong", "extra", "wrong edges", "missing edges")
     totals = {name: sum(getattr(one, name.replace(" ", "_")) for one in evidence) for name in columns}
-    table.add_column("table", footer="total")
+    table.add_column("table", footer="total", no_wrap=True)
     for name in columns:
         bad = name in columns[4:] and totals[name]
         table.add_column(name, justify="right", footer=Text(f"{totals[name]:,}", style="bold red" if bad else "bold"))

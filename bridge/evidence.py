@@ -14,14 +14,15 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from snapshot.chunks import copy_rows, read_chunk
-from snapshot.plan import Chunk
 
 from bridge.ledger import Ledger
 from bridge.mapping import Mapping, TablePlan, join_key
 from bridge.memories import Stored, digest, split_content
 from bridge.ports import Target
 from bridge.schema import ForeignKey
+from snapshot.chunks import read_chunk
+from snapshot.plan import Chunk
+from snapshot.texts import copy_rows
 
 PAGE = 1000
 EXAMPLES = 10

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
-COLLECT_SECONDS = 60.0
+COLLECT_SECONDS = 600.0
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
 
@@ -54,7 +54,7 @@ class Housekeeping:
     failure: BridgeError | None = None
     _reloads: list[TablePlan] = field(default_factory=list)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
-    _collected: float = 0.0
+    _collected: float = field(default_factory=time.monotonic)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -126,21 +126,21 @@ class Housekeeping:
 
     # keys
 
-    def _put(self, key: Key, **wishes: bool) -> None:
+    def _refresh(self, key: Key, *, retry: bool) -> None:
         plan = self.shop.mapping.numbered.get(key[0])
         if plan is not None:
-            self.pool.put(Work(plan, key[1], background=True, **wishes))
+            self.pool.put(Work(plan, key[1], background=True, refresh=True, retry=retry))
             self.pool.wake()
 
     def _requests(self) -> None:
         for verb, key in self.shop.ledger.take_requests():
             logger.info("asked to %s a key", verb, extra={"table": key[0]})
             if verb == "retry":
-                self._put(key, refresh=True, retry=True)
+                self._refresh(key, retry=True)
 
     def _due(self) -> None:
         for key, _parked in self.shop.ledger.parked_keys(due=time.time()):
-            self._put(key, refresh=True, retry=True)
+            self._refresh(key, retry=True)
 
     # tables
 
@@ -150,11 +150,11 @@ class Housekeeping:
             if self._put_rows(plan):
                 self._reloads.remove(plan)
         for number in list(self.resyncs):
-            plan = self.shop.mapping.numbered.get(number)
+            known = self.shop.mapping.numbered.get(number)
             loading = self.loader.progress.get(number)
-            if plan is None or (loading is not None and loading.chunks_done < loading.chunks):
+            if known is None or (loading is not None and loading.chunks_done < loading.chunks):
                 continue  # what is still being read may have been read by the old definition
-            if self._put_keys(plan):
+            if self._put_keys(known):
                 self.shop.ledger.drop_fact(f"resync:{number}")
                 self.resyncs.discard(number)
 
@@ -166,7 +166,7 @@ class Housekeeping:
             while not self.pool.wait_for_room(background=True, timeout=0.5):
                 if self._ending.is_set():
                     return False
-            self._put((plan.number, key), refresh=True)
+            self._refresh((plan.number, key), retry=False)
         logger.info("reading a table's rows again", extra={"table": plan.table.label, "count": len(keys)})
         return True
 

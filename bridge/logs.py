@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 import sys
-from typing import Literal
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-LogFormat = Literal["text", "json"]
+
+class LogFormat(enum.StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
@@ -41,7 +46,7 @@ class JsonFormatter(logging.Formatter):
 def set_up(log_format: LogFormat, *, verbose: bool) -> None:
     """Send the log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

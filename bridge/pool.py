@@ -29,6 +29,9 @@ MAX_SIZE = 64 * 1024 * 1024
 
 POLL = 0.2
 
+TELL_AGAIN = 30.0
+"""Seconds after which a trouble that lasts is told again; all lanes have the same one, so it is told once for all."""
+
 
 @dataclass(slots=True)
 class _State:
@@ -61,6 +64,7 @@ class LanePool:
         self._ending = False
         self.failure: BridgeError | None = None
         self.trouble: str | None = None
+        self._told = 0.0
 
     @property
     def lanes(self) -> list[Lane]:
@@ -177,9 +181,8 @@ class LanePool:
 
     def _back_off(self, state: _State, error: Transient) -> None:
         state.failures += 1
-        self.trouble = str(error)
         state.until = time.monotonic() + self._wait(_Backoff(state.failures))  # type: ignore[arg-type]
-        if state.failures in (1, 5, 20) or state.failures % 100 == 0:
-            logger.warning(
-                "a lane waits: %s", error, extra={"space": state.lane.space, "failures": state.failures, "hint": error.hint}
-            )
+        if self.trouble is None or time.monotonic() - self._told > TELL_AGAIN:
+            self._told = time.monotonic()
+            logger.warning("the lanes wait: %s", error, extra={"space": state.lane.space, "hint": error.hint})
+        self.trouble = str(error)

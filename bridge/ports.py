@@ -6,7 +6,7 @@ Adapters: `bridge.engram` (Target), `bridge.embedding` (Embedder), `snapshot.ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bridge.changes import Row
 from bridge.lsn import Lsn
 from bridge.memories import Stored, Write
+from bridge.schema import Table
 
 Vectors = npt.NDArray[np.float32]
 
@@ -79,8 +80,13 @@ class Target(Protocol):
 class Reading(Protocol):
     """The answer of a `Reader`: rows by key text, all read by one statement."""
 
-    rows: dict[tuple[str, ...], Row]
-    lsn: Lsn
+    @property
+    def rows(self) -> Mapping[tuple[Any, ...], Row]:
+        """The rows found, by the key's text, or by all their values."""
+
+    @property
+    def lsn(self) -> Lsn:
+        """A WAL position taken after the reading."""
 
     def visible(self, xid: int) -> bool:
         """Whether that transaction (32-bit id) was visible to the statement. False: what was read may be older (law 11)."""
@@ -89,11 +95,14 @@ class Reading(Protocol):
 class Reader(Protocol):
     """Reads rows again, by key, whole, from the primary. Raises SourceUnavailable; Fatal when the table cannot be read."""
 
-    def read(self, table: Any, keys: Sequence[tuple[str, ...]]) -> Reading:
+    def read(self, table: Table, keys: Sequence[tuple[str, ...]]) -> Reading:
         """The rows of these keys that exist now; `lsn` is a WAL position taken after the read."""
 
-    def read_same(self, table: Any, rows: Sequence[Row]) -> Reading:
+    def read_same(self, table: Table, rows: Sequence[Row]) -> Reading:
         """For a keyless table: which of these very rows still exist. `rows` of the answer is keyed by the row's own values."""
+
+    def close(self) -> None:
+        """Close its connections."""
 
 
 Clock = Callable[[], float]

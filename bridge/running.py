@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-from cdc.source import StreamSource
-from snapshot.refresh import Refresher
 
 from bridge.config import Config
 from bridge.engram.client import EngramTarget
@@ -44,8 +42,10 @@ from bridge.wiring import (
 )
 from bridge.works import Work
 from bridge.workshop import Workshop
+from cdc.source import StreamSource
 from snapshot.loader import Loader
 from snapshot.order import foreign_key_order
+from snapshot.refresh import Refresher
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Bridge:
         self.stream.stop()
         if self.failure is None:
             self.ledger.put_facts({"ended": "in order"})
-        self.shop.reader.close()  # type: ignore[attr-defined]
+        self.shop.reader.close()
         self.target.close()
         self.ledger.close()
 
@@ -294,15 +294,14 @@ def _in_order(plan: Plan) -> list[TablePlan]:
     return [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
 
 
-def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) -> Any:
+def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) -> Callable[[Lsn], ChangeSource]:
     """Opens the stream, after law 4's checks on every connection."""
     names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
 
     def open_stream(start: Lsn) -> ChangeSource:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             SourceSetup(config, ledger, connection, names).verify()
-            version = connection.info.server_version
-        return StreamSource(config.source.url, source.slot, source.publication, start=start, server_version=version)
+        return StreamSource(config.source.url, source.slot, source.publication, start=start)
 
     return open_stream
 

@@ -23,6 +23,8 @@ from rich.console import Console
 
 from bridge import config as configuration
 from bridge.config import Config
+from bridge.console import console as make_console
+from bridge.console import render_evidence
 from bridge.errors import Fatal
 from bridge.evidence import TableEvidence, compare
 from bridge.ledger import Ledger
@@ -31,11 +33,14 @@ from bridge.postgres import connect, translated
 from bridge.sandbox import shop
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.sandbox.postgres import SandboxPostgres
+from bridge.wiring import make_plan, open_target
 
 SEED_ROWS = 4_000
 WRITES_PER_SECOND = 25.0
 PATIENCE = 600.0
 STOP_SECONDS = 30.0
+FAULTS = ({"on": "Remember", "do": "drop", "probability": 0.01, "seed": 1},)
+"""The sandbox acknowledges one write in a hundred without keeping it, as the real server does with rows that look alike."""
 
 
 @dataclass(slots=True)
@@ -51,13 +56,13 @@ class Demo:
 
     def run(self) -> int:
         """0 only if everything is proven."""
-        console = Console(highlight=False)
+        console = make_console()
         self.seed = random.SystemRandom().randrange(10**6) if self.seed is None else self.seed
         with tempfile.TemporaryDirectory(prefix="engram-bridge-demo-") as folder:
             place = Path(folder)
             place.chmod(0o755)
             with SandboxPostgres(place / "postgres") as postgres:
-                engram = SandboxEngram(place / "engram").__enter__() if self.target is None else None
+                engram = SandboxEngram(place / "engram", faults=FAULTS).__enter__() if self.target is None else None
                 try:
                     return _Play(self, console, place, postgres.url("shop"), postgres.url(), engram).play()
                 finally:
@@ -206,9 +211,6 @@ class _Play:
             return False
 
     def _prove(self, settings: Config, figures: dict[str, Any], *, in_order: bool) -> int:
-        from bridge.console import render_evidence
-        from bridge.wiring import make_plan, open_target
-
         self._say("comparing every row, edge and deleted key of PostgreSQL with what Engram answers")
         ledger = Ledger(settings.ledger)
         target = open_target(settings)

@@ -156,6 +156,9 @@ class ModelReader:
     def read_same(self, table: Table, rows: Sequence[Row]) -> ModelReading:
         raise AssertionError("the model's table has a key")
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @dataclass
 class ModelTarget:
