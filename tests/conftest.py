@@ -63,12 +63,20 @@ def postgres() -> Iterator[Server]:
         yield ExternalServer(DSN)
         return
     with tempfile.TemporaryDirectory(prefix="engram-bridge-", ignore_cleanup_errors=True) as folder:
-        server = SandboxPostgres(Path(folder) / "data")
+        server = sandbox(Path(folder) / "data")
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+def sandbox(data: Path) -> SandboxPostgres:
+    """A sandbox server, not started; without the wheel the test is skipped, and pytest's summary says why."""
+    try:
+        return SandboxPostgres(data)
+    except ConfigError as error:
+        pytest.skip(f"{error}: {error.hint}")
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def database(postgres: Server) -> Iterator[str]:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[SandboxPostgres]:
     """A server of the test's own, to stop, kill and restart. Costs about two seconds."""
-    server = SandboxPostgres(tmp_path / "data")
+    server = sandbox(tmp_path / "data")
     server.start()
     try:
         yield server
