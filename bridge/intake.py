@@ -202,4 +202,9 @@ def broken(plan: TablePlan, relation: Relation) -> str | None:
 
 def row_size(row: Row | None) -> int:
     """Characters of a row, for bounding what waits."""
-    return 0 if row is None else sum(len(value) for value in row if isinstance(value, str | bytes)) + 200
+    if row is None:
+        return 0
+    try:
+        return sum(map(len, row)) + 200  # type: ignore[arg-type]  # the usual row has text only
+    except TypeError:
+        return sum([len(value) for value in row if isinstance(value, str | bytes)]) + 200

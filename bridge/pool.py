@@ -56,6 +56,7 @@ class LanePool:
 
     def __init__(self, shop: Workshop, *, threads: int = 4, wait: wait_base | None = None) -> None:
         self._shop = shop
+        shop.recorder.refresh = self.refresh
         self._threads = threads
         self._wait = wait or wait_exponential_jitter(multiplier=0.05, max=3.0, jitter=0.2)
         self._condition = threading.Condition()
@@ -122,9 +123,10 @@ class LanePool:
         return table in self._shop.stopped
 
     def wake(self) -> None:
-        """Something was put."""
+        """Something was put. A lane at work looks again by itself when its step has ended: nobody is woken for that."""
         with self._condition:
-            self._condition.notify_all()
+            if any(not state.busy and state.lane.due() for state in self._states.values()):
+                self._condition.notify_all()
 
     def refresh(self, keys: list[Key]) -> None:
         """Put these keys to be read again."""
@@ -160,9 +162,8 @@ class LanePool:
 
     def _run(self) -> None:
         while (state := self._next()) is not None:
-            keys: list[Key] = []
             try:
-                keys = state.lane.step()
+                state.lane.step()
                 state.failures = 0
                 self.trouble = None
             except Transient as error:
@@ -177,7 +178,6 @@ class LanePool:
             with self._condition:
                 state.busy = False
                 self._condition.notify_all()
-            self.refresh(keys)
 
     def _back_off(self, state: _State, error: Transient) -> None:
         state.failures += 1

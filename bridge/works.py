@@ -76,7 +76,7 @@ class Work:
     @property
     def partial(self) -> bool:
         """The row has columns that were not sent."""
-        return self.row is not None and any(value is UNCHANGED for value in self.row)
+        return self.row is not None and UNCHANGED in self.row
 
 
 def merge(earlier: Work, later: Work) -> Work:

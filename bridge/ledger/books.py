@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, Dialect, Table, bindparam, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.frontier import Token
@@ -102,14 +104,34 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> list[Key]:
     return list(dict.fromkeys(stale + (_dependents(connection, changed) if changed else [])))
 
 
-def upsert(connection: Connection, table: object, keys: Sequence[str], rows: list[dict[str, object]]) -> None:
-    """Insert, or replace what stands under the same key, in either dialect."""
+def upsert(connection: Connection, table: Table, keys: Sequence[str], rows: list[dict[str, object]]) -> None:
+    """Insert, or replace what stands under the same key, in either dialect; all rows with the same columns.
+
+    The statement goes to the driver as it was compiled once: to make parameters anew of each row would cost more than all else
+    that a row costs the ledger. No column of ours has a type whose values need that.
+    """
     if not rows:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table)  # type: ignore[arg-type]
-    columns = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=columns), rows)
+    statement, order = _upsert_statement(connection.dialect, table, tuple(keys), tuple(rows[0]))
+    if order is None:
+        connection.exec_driver_sql(statement, rows)
+        return
+    pick = itemgetter(*order)
+    connection.exec_driver_sql(statement, [pick(row) for row in rows])
+
+
+@lru_cache(maxsize=64)
+def _upsert_statement(
+    dialect: Dialect, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]
+) -> tuple[str, tuple[str, ...] | None]:
+    """The SQL, and the order of its parameters; None when the driver takes them by name."""
+    insert = (sqlite.insert if dialect.name == "sqlite" else postgresql.insert)(table)
+    replaced = {name: insert.excluded[name] for name in columns if name not in keys}
+    compiled = insert.on_conflict_do_update(index_elements=list(keys), set_=replaced).compile(
+        dialect=dialect, column_keys=list(columns)
+    )
+    order = tuple(compiled.positiontup or ()) if compiled.positional else None
+    return str(compiled), order
 
 
 def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
