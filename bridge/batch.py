@@ -257,6 +257,7 @@ class StepBatch:
             and entry.live
             and not item.mismatch
             and not item.work.in_doubt
+            and not item.work.suspect
             and item.parked is None
             and entry.version == item.version
             and entry.digest == memory.digest

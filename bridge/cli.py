@@ -119,7 +119,7 @@ def run(
 ) -> int:
     """Load what is there, follow what changes, prove it; go on where it was after any interruption."""
 
-    logs.set_up("json" if log_format == "json" else "text", verbose=verbose)
+    logs.set_up(log_format, verbose=verbose)
     settings = _load(config, source, target, ledger)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

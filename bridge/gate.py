@@ -72,9 +72,9 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
         return Action.REFRESH if work.partial else Action.WRITE
     if parked is not None and not parked.dropped:
         return Action.REFRESH
-    if work.suspect or work.in_doubt or (work.refresh and entry is None):
-        return Action.LOOK
-    return Action.REFRESH if work.refresh else Action.SUPERSEDED
+    if work.refresh and entry is not None:
+        return Action.REFRESH  # before any suspicion: to find the old row in its place does not make it the new one
+    return Action.LOOK if work.suspect or work.in_doubt or work.refresh else Action.SUPERSEDED
 
 
 def expected_version(work: Work, entry: Entry | None, parked: Parked | None, floor: Version) -> Version:

@@ -147,18 +147,19 @@ class Lane:
                         taken.append(work)
             return taken
 
-    def step(self) -> list[Key]:
-        """Do the next job or batch; answers keys of any lane that have to be refreshed because of it.
+    def step(self) -> None:
+        """Do the next job or batch.
 
         Raises Transient when source or target cannot be had now: nothing is lost, it waits here. Raises Fatal otherwise.
         """
         with self._lock:
             job = self._jobs.popleft() if self._jobs else None
         if job is not None:
-            return self._do(job)
+            self._do(job)
+            return
         works = self._take()
         if not works:
-            return []
+            return
         started = self.shop.clock()
         batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
         try:
@@ -170,7 +171,7 @@ class Lane:
         self._pace(self.shop.clock() - started, len(works))
         for work in batch.deferred:
             self.put(work)
-        return self.shop.recorder.commit(batch.outcomes, batch.counters)
+        self.shop.recorder.commit(batch.outcomes, batch.counters)
 
     def _pace(self, seconds: float, works: int) -> None:
         if seconds > STEP_GOAL and works >= self._batch // 2:
@@ -178,17 +179,16 @@ class Lane:
         elif seconds < STEP_GOAL / 2 and works >= self._batch:
             self._batch = min(self._batch * 2, LAST_BATCH)
 
-    def _do(self, job: Sweep | Comparison) -> list[Key]:
+    def _do(self, job: Sweep | Comparison) -> None:
         try:
             if isinstance(job, Sweep):
                 self.live -= sweep_table(self.shop, self.space, job)
-                return []
-            self._compare(job)
+            else:
+                self._compare(job)
         except Transient:
             with self._lock:
                 self._jobs.appendleft(job)
             raise
-        return []
 
     def _compare(self, job: Comparison) -> None:
         """Find what differs, put it in order, and note the space as repaired once all of that is recorded."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import BridgeError
@@ -27,12 +27,14 @@ class _Submission:
     outcomes: Sequence[Outcome]
     counters: dict[str, int]
     done: threading.Event = field(default_factory=threading.Event)
-    dependents: list[Key] = field(default_factory=list)
     error: BridgeError | None = None
 
 
 class Recorder:
-    """Owns the ledger's write path while a bridge runs. `confirmed` is the position that the slot may be told."""
+    """Owns the ledger's write path while a bridge runs. `confirmed` is the position that the slot may be told.
+
+    `refresh` is told of children whose parent, found by an alternate key, has appeared, moved or gone.
+    """
 
     def __init__(self, ledger: Ledger, frontier: Frontier) -> None:
         self._ledger = ledger
@@ -42,6 +44,7 @@ class Recorder:
         self._chunks: list[ChunkToken] = []
         self._ending = False
         self._thread: threading.Thread | None = None
+        self.refresh: Callable[[list[Key]], None] = lambda _keys: None
         self.confirmed: Lsn = frontier.start
         self.failure: BridgeError | None = None
         self.lags: deque[float] = deque(maxlen=100_000)
@@ -66,8 +69,8 @@ class Recorder:
         with self._condition:
             self._chunks.append(chunk)
 
-    def commit(self, outcomes: Sequence[Outcome], counters: dict[str, int] | None = None) -> list[Key]:
-        """Make the outcomes durable; answers children that are to be refreshed. Raises LedgerError."""
+    def commit(self, outcomes: Sequence[Outcome], counters: dict[str, int] | None = None) -> None:
+        """Make the outcomes durable. Raises LedgerError."""
         submission = _Submission(outcomes, counters or {})
         with self._condition:
             if self.failure is not None:
@@ -79,7 +82,6 @@ class Recorder:
         submission.done.wait()
         if submission.error is not None:
             raise submission.error
-        return submission.dependents
 
     def _run(self) -> None:
         while True:
@@ -135,8 +137,8 @@ class Recorder:
         records = [(chunk.table, ChunkRecord(chunk.number, None, None, True, chunk.rows, chunk.reached)) for chunk in complete]
         dependents = self._ledger.record(Batch(list(outcomes), records, facts, counters))
         self._publish(proven, outcomes, complete, counters, streamed)
-        if submissions:
-            submissions[0].dependents = dependents
+        if dependents:
+            self.refresh(dependents)
 
     def _publish(
         self,

@@ -130,7 +130,7 @@ TestInterleavings.settings = settings(
 
 
 def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp_path: Path) -> None:
-    """A change of the key leaves the large column alone: its value is the old key's, never that of an earlier row of the new key."""
+    """A change of the key leaves the large column alone: its value is the old key's, never an earlier row's of the new key."""
     world = World(tmp_path)
     world.postgres.commit([Op("insert", 6, "old", big="of the old six")])
     world.postgres.commit([Op("truncate", 0)])

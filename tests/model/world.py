@@ -1,11 +1,10 @@
 """A small world in which the laws can be tried out: a PostgreSQL, an Engram and a bridge that can be killed anywhere.
 
-One thread, one step at a time. The ledger is the real one on a real SQLite file; lanes, recorder, frontier, intake and gate are the
-product's own; only source and target are models, and the target keeps the real one's bad habits.
+One thread, one step at a time. The ledger is the real one on a real SQLite file; lanes, recorder, frontier, intake and gate are
+the product's own; only source and target are models, and the target keeps the real one's bad habits.
 """
 
 from __future__ import annotations
-
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.changes import UNCHANGED, Begin, Commit, Event, Keepalive, Relation, RelationColumn, RelationSeen, Row, RowChange, Truncated
+from bridge.changes import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Event,
+    Keepalive,
+    Relation,
+    RelationColumn,
+    RelationSeen,
+    Row,
+    RowChange,
+    Truncated,
+)
 from bridge.errors import TargetUnavailable
 from bridge.frontier import ChunkToken, Frontier, Token
 from bridge.intake import Intake
@@ -333,7 +344,7 @@ class World:
         """One step of the lane; False when it could not be done."""
         self.time += 5.0
         try:
-            self.pool.refresh(self.lane.step())
+            self.lane.step()
             return True
         except TargetUnavailable:
             return False

@@ -1,0 +1,70 @@
+"""The version gate, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.gate import Action, Entry, Parked, decide
+from bridge.lsn import make_version
+from bridge.works import Kind, Work
+from tests.model.world import TABLE
+from tests.unit.test_mapping import mapping
+
+PLAN = mapping(TABLE).plans["public.things"]
+ROW = ("1", "a", "b", None)
+OLD, NEW, NEWER = (make_version(1, lsn, 1) for lsn in (10, 20, 30))
+
+
+def entry(version: str = NEW, *, live: bool = True) -> Entry:
+    return Entry(version, "d", "r", live, 0)
+
+
+def work(version: str = "", kind: Kind = Kind.ROW, **more: bool) -> Work:
+    return Work(PLAN, "1", kind if version else Kind.NOTHING, ROW if version and kind is Kind.ROW else None, version, **more)
+
+
+@pytest.mark.parametrize(
+    ("what", "known", "floor", "action"),
+    [
+        (work(NEWER), entry(), "", Action.WRITE),
+        (work(NEW), entry(), "", Action.SUPERSEDED),
+        (work(OLD), entry(), "", Action.SUPERSEDED),
+        (work(OLD), entry(live=False), "", Action.SUPERSEDED),
+        (work(OLD), None, "", Action.WRITE),
+        (work(OLD), None, NEW, Action.SUPERSEDED),
+        (work(NEW), None, NEW, Action.SUPERSEDED),
+        (work(OLD, in_doubt=True), None, NEW, Action.LOOK),
+        (work(NEWER, Kind.DELETE), entry(), "", Action.FORGET),
+        (work(NEWER, Kind.DELETE), None, "", Action.FORGET),
+        (work(suspect=True), entry(), "", Action.LOOK),
+        (work(suspect=True), entry(live=False), "", Action.LOOK),
+        (work(suspect=True), None, "", Action.LOOK),
+        (work(refresh=True), entry(), "", Action.REFRESH),
+        (work(refresh=True), None, "", Action.LOOK),
+        (work(refresh=True, suspect=True), entry(), "", Action.REFRESH),
+        (work(refresh=True, in_doubt=True), entry(), "", Action.REFRESH),
+        (work(OLD, refresh=True), entry(), "", Action.REFRESH),
+        (work(NEWER, refresh=True), entry(), "", Action.WRITE),
+    ],
+)
+def test_the_gate_lets_only_newer_versions_pass(what: Work, known: Entry | None, floor: str, action: Action) -> None:
+    """Law 2: a write is applied only above what is known of its key; every wish beside the version is kept."""
+    assert decide(what, known, floor, None) is action
+
+
+@pytest.mark.parametrize(
+    ("what", "action"),
+    [
+        (work(NEWER), Action.WAIT),
+        (work(refresh=True), Action.WAIT),
+        (work(OLD), Action.SUPERSEDED),
+        (work(refresh=True, retry=True), Action.REFRESH),
+        (work(NEWER, retry=True), Action.WRITE),
+    ],
+)
+def test_changes_of_a_parked_key_wait_behind_it(what: Work, action: Action) -> None:
+    """Law 8: what comes for a parked key waits; a retry is a refresh."""
+    parked = Parked("unproven", "", NEW, None, 0.0)
+    assert decide(what, entry(), "", parked) is action
+    dropped = Parked("unproven", "", NEW, None, 0.0, dropped=True)
+    assert decide(work(NEWER), entry(), "", dropped) is Action.WRITE
