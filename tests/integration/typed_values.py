@@ -164,7 +164,7 @@ COLUMNS: dict[str, Texts] = {
     "inet": addresses(), "cidr": st.ip_addresses().map(str), "macaddr": st.binary(min_size=6, max_size=6).map(bytes.hex),
     "bit(5)": bits(5, 5), "varbit": bits(0, 20), "tsvector": lexemes(), "point": points(), "box": shapes(2), "lseg": shapes(2),
     "polygon": shapes(3), "path": shapes(3).map(lambda text: f"[{text}]"), "int2vector": st.just("1 2 3"),
-    "pg_lsn": st.just("16/B374D848"),
+    "regclass": st.just("public.wide"), "pg_lsn": st.just("16/B374D848"),
     "int4[]": arrays(integers(32)), "text[]": arrays(texts), "bool[]": arrays(st.sampled_from(["t", "f"])),
     "float8[]": arrays(floats(64)), "numeric[]": arrays(numerics().filter(lambda text: "e" not in text)),
     "jsonb[]": arrays(documents()), "timestamptz[]": arrays(moments(True)), "bytea[]": arrays(binaries),
