@@ -154,13 +154,15 @@ def _check(wide: Wide, values: tuple[str | None, ...], document: dict[str, Any])
 def test_the_form_of_well_known_values(wide: Wide) -> None:
     """Law 10: the very bytes, so that both the pinned settings and the forms are seen to be what the design says."""
     known = {
-        "float4": ("0.1", "0.1"), "float8": ("0.30000000000000004", "0.30000000000000004"), "money": ("-1234.5", '"-$1,234.50"'), "bool": ("true", "true"),
+        "float4": ("0.1", "0.1"), "float8": ("0.30000000000000004", "0.30000000000000004"),
+        "money": ("-1234.5", '"-$1,234.50"'), "bool": ("true", "true"),
         "char(8)": ("ab", '"ab      "'), "bytea": ("\\xDEAD", '"\\\\xdead"'), "date": ("2024-02-01", '"2024-02-01"'),
         "timestamptz": ("2005-12-28 02:53:10+02", '"2005-12-28 00:53:10+00"'), "interval": ("1 month 2 days", '"1 mon 2 days"'),
         "timestamp": ("0044-03-15 01:02:03 BC", '"0044-03-15 01:02:03 BC"'), "numeric": ("NaN", '"NaN"'),
         "jsonb": ('{"b":1.10,"aa":12345678901234567890}', '{"b": 1.10, "aa": 12345678901234567890}'),
         "time": ("24:00", '"24:00:00"'),
-        "regclass": ("public.wide", '"public.wide"'), "int4[]": ("[0:1]={1,NULL}", "[1,null]"), "public.numbers": ("{1,2}", "[1,2]"), "public.mood": ("東", '"東"'),
+        "regclass": ("public.wide", '"public.wide"'),
+        "int4[]": ("[0:1]={1,NULL}", "[1,null]"), "public.numbers": ("{1,2}", "[1,2]"), "public.mood": ("東", '"東"'),
         "box[]": ("{(3,4),(1,2);(1,1),(0,0)}", '["(3,4),(1,2)","(1,1),(0,0)"]'), "int2vector": ("1 2", '"1 2"'),
         "public.point3": ('(1,"a b",{1.0})', '"(1,\\"a b\\",{1.0})"'), "int4range": ("[1,5]", '"[1,6)"'),
     }  # fmt: skip
