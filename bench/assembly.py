@@ -18,12 +18,13 @@ from bridge.lsn import make_version
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.recorder import Recorder
+from bridge.running import LANE_THREADS
 from bridge.wiring import make_plan, open_embedder
 from bridge.workshop import Workshop
 from snapshot.loader import Loader
 from snapshot.refresh import Refresher
 
-LANE_THREADS = 4
+
 UNLIMITED = 1_000_000_000
 
 
