@@ -27,8 +27,11 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(
     rows = shop.seed(rig.source, 2_000)
     lived = []
     loading = 0
+    rig.engram.faults([{"on": "Remember", "do": "slow", "seconds": 0.02}])  # so that many kills meet the snapshot
     with shop.Application(rig.source, seed=SEED, rate=20.0) as application:
-        for _number in range(RUNS):
+        for number in range(RUNS):
+            if number == RUNS // 2:
+                rig.engram.faults()
             process = rig.start()
             life = chance.uniform(0.8, 3.2)
             time.sleep(life)
@@ -43,6 +46,7 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(
                 if "confirmed" in facts:
                     assert rig.confirmed() <= int(facts["confirmed"]), "the slot was told what the ledger does not have"
         counts = application.stop()
+    assert loading >= RUNS // 6, "too few kills met the snapshot"
     rig.catch_up()
     evidence = rig.prove()
     with capsys.disabled():
