@@ -24,7 +24,6 @@ from bridge.workshop import Workshop
 from snapshot.loader import Loader
 from snapshot.refresh import Refresher
 
-
 UNLIMITED = 1_000_000_000
 
 

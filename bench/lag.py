@@ -1,8 +1,8 @@
 """Commit to proven readable, at half of what the target itself can take, against one write and its proof alone.
 
-First the target's ceiling is measured: changes are made as fast as they go, what the bridge writes for them is captured, and a bare
-loop sends the same to other spaces. Then an application commits at half that rate, one row a transaction, half inserts and half
-updates, and the lag of each change is taken: from PostgreSQL's commit time until it is proven and recorded.
+First the target's ceiling is measured: changes are made as fast as they go, what the bridge writes for them is captured, and a
+bare loop sends the same to other spaces. Then an application commits at half that rate, one row a transaction, half inserts and
+half updates, and the lag of each change is taken: from PostgreSQL's commit time until it is proven and recorded.
 """
 
 from __future__ import annotations
