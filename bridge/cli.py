@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 a person has to act, 2 usage or configuration, 75 source o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +71,17 @@ def main() -> None:
             show()
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """A part whose packages are optional: their absence is a sentence that names the extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this needs the package {error.name!r}, which is not installed", hint=f"pip install 'engram-bridge[{name}]'"
+        ) from error
 
 
 def _say(error: BridgeError) -> None:
@@ -304,7 +317,8 @@ def sandbox_engram(
     faults: Annotated[Path | None, typer.Option(help="A JSON file with a schedule of misbehaviour.")] = None,
 ) -> int:
     """An Engram to try things with, with the real one's bad habits."""
-    from bridge.sandbox.engram.server import serve
+    with _extra("sandbox"):
+        from bridge.sandbox.engram.server import serve
 
     rules = json.loads(faults.read_text(encoding="utf-8")) if faults else ()
     serve(port=port, grpc_port=grpc_port, data=data, capacity=capacity, faults=rules)
@@ -321,7 +335,8 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="Repeat the application's writes of an earlier demo.")] = None,
 ) -> int:
     """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
-    from bridge.sandbox.demo import Demo
+    with _extra("sandbox"):
+        from bridge.sandbox.demo import Demo
 
     logs.set_up(logs.LogFormat.TEXT, verbose=False)
     logging.getLogger("bridge").setLevel(logging.WARNING)
