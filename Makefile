@@ -33,6 +33,15 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
 
+# One figure with ONLY=reader|snapshot|ingest|lag|memory; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
+bench: $(STAMP)
+	$(BIN)/python -m bench \
+		$(if $(ONLY),--only $(ONLY)) \
+		$(if $(ROWS),--rows $(ROWS)) \
+		$(if $(REPETITIONS),--repetitions $(REPETITIONS)) \
+		$(if $(TARGET),--target $(TARGET)) \
+		$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC))
+
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
