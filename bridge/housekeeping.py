@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import BridgeError, Transient
+from bridge.errors import BridgeError, SourceUnavailable, Transient
 from bridge.lsn import make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
 from bridge.pool import LanePool
+from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
 from bridge.streaming import Stream
 from bridge.works import Kind, Work
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+ASK_SECONDS = 3.0
 COLLECT_SECONDS = 600.0
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
@@ -41,6 +43,26 @@ class _Speed:
 
 
 @dataclass(slots=True)
+class Source:
+    """What housekeeping asks PostgreSQL itself."""
+
+    url: str
+
+    def shutting_down(self) -> bool:
+        """Whether the server is on its way down: it refuses new connections, but waits for its walsenders."""
+        try:
+            connect(self.url, application_name="engram-bridge housekeeping").close()
+        except SourceUnavailable as error:
+            return "shutting down" in str(error)
+        return False
+
+    def flush(self) -> None:
+        """Have the WAL flushed up to here, by an empty message of our own. Raises SourceUnavailable."""
+        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
+            connection.execute("select pg_logical_emit_message(true, 'engram-bridge', '')")
+
+
+@dataclass(slots=True)
 class Housekeeping:
     """Runs the beat in a thread. `resyncs`: numbers of tables whose rows are to be read again."""
 
@@ -50,10 +72,12 @@ class Housekeeping:
     stream: Stream
     loader: Loader
     resyncs: set[int]
+    source: Source
     watch: TargetWatch | None = None
     failure: BridgeError | None = None
     _reloads: list[TablePlan] = field(default_factory=list)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
+    _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -90,6 +114,23 @@ class Housekeeping:
         self._due()
         self._resync()
         self._collect()
+        self._ask_source()
+
+    def _ask_source(self) -> None:
+        """Let a server go down that waits for us while the target cannot be written; have it flush what a fence waits for.
+
+        A walsender keeps its server from stopping until all it has sent is confirmed. And a fence behind the last flush is passed
+        by nothing on a quiet server until somebody commits, for up to 15 seconds.
+        """
+        if time.monotonic() - self._asked < ASK_SECONDS:
+            return
+        self._asked = time.monotonic()
+        if self.stream.connected and self.pool.trouble is not None and self.source.shutting_down():
+            self.stream.leave()
+        elif self.loader.finished and self.stream.connected:
+            reached = max((record.reached for record in self.shop.ledger.tables()), default=0)
+            if self.stream.received < reached:
+                self.source.flush()
 
     # measurements
 

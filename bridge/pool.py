@@ -29,6 +29,9 @@ MAX_SIZE = 64 * 1024 * 1024
 
 POLL = 0.2
 
+STOP_SECONDS = 15.0
+"""How long an orderly end waits for steps that are being done."""
+
 TELL_AGAIN = 30.0
 """Seconds after which a trouble that lasts is told again; all lanes have the same one, so it is told once for all."""
 
@@ -88,13 +91,18 @@ class LanePool:
             thread.start()
             self._running.append(thread)
 
-    def stop(self) -> None:
-        """End after the steps that are being done; what waits stays where it came from."""
+    def stop(self, timeout: float = STOP_SECONDS) -> bool:
+        """End after the steps that are being done; what waits stays where it came from.
+
+        False when a step did not end within `timeout` seconds: the target hangs, and what was sent to it is in doubt.
+        """
         with self._condition:
             self._ending = True
             self._condition.notify_all()
+        deadline = time.monotonic() + timeout
         for thread in self._running:
-            thread.join()
+            thread.join(max(deadline - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._running)
 
     def has_room(self, *, background: bool) -> bool:
         """Whether more may be put."""

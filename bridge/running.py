@@ -17,7 +17,7 @@ from bridge.config import Config
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError, SourceUnavailable
 from bridge.frontier import Frontier
-from bridge.housekeeping import Housekeeping
+from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
 from bridge.lane import Lane
 from bridge.ledger import Ledger
@@ -88,10 +88,10 @@ class Bridge:
         self.loader.stop()
         self.watch.stop()
         self.housekeeping.stop()
-        self.pool.stop()
+        drained = self.pool.stop()
         self.recorder.stop()
         self.stream.stop()
-        if self.failure is None:
+        if self.failure is None and drained:
             self.ledger.put_facts({"ended": "in order"})
         self.shop.reader.close()
         self.target.close()
@@ -242,7 +242,7 @@ def _assemble(
         chunk_rows=config.snapshot.chunk_rows,
     )
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
-    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs)
+    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     watch = TargetWatch(shop, pool, reload=housekeeping.reload)
     housekeeping.watch = watch
     watch.begin(compare=ledger.facts().get("ended") == "no")

@@ -63,13 +63,14 @@ class Stream:
     connected: bool = False
     reconnects: int = 0
     _source: ChangeSource | None = None
+    _leaving: threading.Event = field(default_factory=threading.Event)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self.intake.tend = self._tend
-        self.intake.stopping = self._ending.is_set
+        self.intake.stopping = lambda: self._ending.is_set() or self._leaving.is_set()
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
         self._thread.start()
 
@@ -78,6 +79,10 @@ class Stream:
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
+
+    def leave(self) -> None:
+        """Give up the connection, and come back: a walsender waits for our confirmation before its server can stop."""
+        self._leaving.set()
 
     @property
     def silence(self) -> float | None:
@@ -121,9 +126,12 @@ class Stream:
         self.trouble = None
         logger.info("streaming", extra={"lsn": start})
         while not self._ending.is_set():
+            if self._leaving.is_set():
+                self._leaving.clear()
+                raise SourceUnavailable("PostgreSQL is shutting down: the stream is given up so that it can")
             events = source.read(0.2)
             self.received = max(self.received, source.received)
-            if events and not self.intake.accept(events):
+            if events and not self.intake.accept(events) and self._ending.is_set():
                 return
             source.confirm(self.recorder.confirmed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -189,6 +190,10 @@ class Rig:
         if self.process is not None and self.process.poll() is None:
             self.kill()
         self.engram.stop()
+        with contextlib.suppress(psycopg.OperationalError):  # a cluster of the test's own has ended before us, slot and all
+            self._drop_slot()
+
+    def _drop_slot(self) -> None:
         with psycopg.connect(self.source, autocommit=True) as connection:
             for _ in range(50):
                 active = connection.execute(
