@@ -19,9 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePlan]]:
-    """A suspicion for every key of the space that the list pages show unlike the ledger, and the keyless tables among them.
+    """A suspicion for every key of the space that the list pages show unlike the ledger, and keyless tables to be read whole.
 
-    A row without a key cannot be read again by what the ledger knows of it: its table has to be read whole.
+    A row without a key cannot be read again by what the ledger knows of it, so what should be there and is not is left to a
+    reading of its whole table. What should not be there needs no reading: it is a suspicion like any other.
     Raises TargetUnavailable.
     """
     expected = _expected(shop, space)
@@ -45,9 +46,9 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
     for memory_id in unseen:
         plan, key, _entry = expected[memory_id]
         suspects[memory_id] = _suspicion(plan, key)
-    found = list(suspects.values())
-    reload = list({work.plan.number: work.plan for work in found if work.plan.keyless}.values())
-    return [work for work in found if not work.plan.keyless], reload
+    alive = {memory_id for memory_id, (plan, _key, entry) in expected.items() if plan.keyless and entry.live}
+    reload = {work.plan.number: work.plan for memory_id, work in suspects.items() if memory_id in alive}
+    return [work for memory_id, work in suspects.items() if memory_id not in alive], list(reload.values())
 
 
 def _expected(shop: Workshop, space: str) -> dict[str, tuple[TablePlan, str, Entry]]:
