@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 FIRST_BATCH = 32
 LAST_BATCH = 500
-STEP_GOAL = 0.5
+BACKGROUND_BESIDE = 8
+"""Works of the background in a step of a few of the stream's."""
+
+STEP_GOAL = 0.25
 """Seconds a step should take at most: a slow target gets small batches, so that the stream's keys do not wait for long ones."""
 
 
@@ -114,10 +117,21 @@ class Lane:
             self._wake()
             return bool(self._jobs or self._stream or self._background)
 
+    @property
+    def urgent(self) -> bool:
+        """Something of the stream's waits, and could be done now."""
+        return bool(self._stream)
+
     def next_due(self) -> float | None:
         """When the next deferred key is due, or None."""
         with self._lock:
             return self._deferred[0][0] if self._deferred else None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Something that waits may have been sent, and nobody has recorded it."""
+        with self._lock:
+            return any(work.in_doubt for work in self._works.values())
 
     @property
     def waiting(self) -> int:
@@ -133,19 +147,21 @@ class Lane:
                 (self._background if self._works[key].background else self._stream).append(key)
 
     def _take(self) -> list[Work]:
-        """The next works: the stream's first, but a quarter of the room is left to the background."""
+        """The next works: the stream's, with some of the background's so that neither waits for the other for ever."""
         with self._lock:
             self._wake()
             taken: list[Work] = []
-            room = self._batch
-            share = room - room // 4 if self._background else room
-            for queue, upto in ((self._stream, share), (self._background, room), (self._stream, room)):
-                while queue and len(taken) < upto:
-                    work = self._works.pop(queue.popleft(), None)
-                    if work is not None:
-                        self._count(work, -1)
-                        taken.append(work)
+            self._take_from(self._stream, self._batch, taken)
+            room = max(len(taken) // 2, BACKGROUND_BESIDE) if taken else self._batch
+            self._take_from(self._background, len(taken) + room, taken)
             return taken
+
+    def _take_from(self, queue: deque[Key], upto: int, taken: list[Work]) -> None:
+        while queue and len(taken) < upto:
+            work = self._works.pop(queue.popleft(), None)
+            if work is not None:
+                self._count(work, -1)
+                taken.append(work)
 
     def step(self) -> None:
         """Do the next job or batch.

@@ -159,14 +159,22 @@ class LanePool:
         """A lane with something to do, marked busy; waits for one. None when the pool ends."""
         with self._condition:
             while not self._ending and self.failure is None:
-                now = time.monotonic()
-                for state in self._states.values():
-                    if not state.busy and state.until <= now and state.lane.due():
-                        state.busy = True
-                        self._states[state.lane.space] = self._states.pop(state.lane.space)  # to the end: fair turns
-                        return state
+                state = self._choose(time.monotonic())
+                if state is not None:
+                    state.busy = True
+                    self._states[state.lane.space] = self._states.pop(state.lane.space)  # to the end: fair turns
+                    return state
                 self._condition.wait(POLL)
             return None
+
+    def _choose(self, now: float) -> _State | None:
+        """Lanes with something of the stream's first; a quarter of the threads is never given to the background."""
+        ready = [state for state in self._states.values() if not state.busy and state.until <= now and state.lane.due()]
+        for state in ready:
+            if state.lane.urgent:
+                return state
+        busy = sum(state.busy for state in self._states.values())
+        return ready[0] if ready and busy < max(self._threads - self._threads // 4, 1) else None
 
     def _run(self) -> None:
         while (state := self._next()) is not None:

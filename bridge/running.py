@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.admission import admit
+from bridge.check import Finding
 from bridge.config import Config
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError, SourceUnavailable
@@ -39,6 +41,7 @@ from bridge.wiring import (
     open_ledger,
     open_target,
     refuse_foreign_spaces,
+    unfit,
 )
 from bridge.works import Work
 from bridge.workshop import Workshop
@@ -49,7 +52,7 @@ from snapshot.refresh import Refresher
 
 logger = logging.getLogger(__name__)
 
-LANE_THREADS = 4
+LANE_THREADS = 8
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Bridge:
         drained = self.pool.stop()
         self.recorder.stop()
         self.stream.stop()
-        if self.failure is None and drained:
+        if self.failure is None and drained and not any(lane.in_doubt for lane in self.pool.lanes):
             self.ledger.put_facts({"ended": "in order"})
         self.shop.reader.close()
         self.target.close()
@@ -167,16 +170,19 @@ class _TableKeeper:
 def prepare(config: Config) -> Bridge:
     """Everything up to the first row, in the order of law 2, and the parts put together.
 
-    Raises ConfigError, LedgerHeld, SourceChanged, SlotLost, Transient when source or target cannot be reached.
+    Nothing is written before source and target have been found fit. Raises ConfigError, CheckFailed, LedgerHeld, SourceChanged,
+    SlotLost, Transient when source or target cannot be reached.
     """
     embedder = open_embedder(config)
+    faulty = admit(config)
+    target = open_target(config)
+    target.epoch()
     ledger = open_ledger(config)
     try:
         ledger.acquire()
-        target = open_target(config)
-        target.epoch()
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
-            plan = make_plan(config, ledger, connection)
+            plan = make_plan(config, ledger, connection, leave_out=faulty)
+            _tell_left_out(plan, faulty)
             spaces = _open_spaces(ledger, target, plan)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             source = SourceSetup(config, ledger, connection, names).prepare()
@@ -184,6 +190,13 @@ def prepare(config: Config) -> Bridge:
     except BaseException:
         ledger.close()
         raise
+
+
+def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
+    """Tables that came since this ledger began and cannot be carried: said at every start, and the others go on."""
+    for label, found in faulty.items():
+        if label not in plan.records:
+            logger.error("a table is not carried: %s", found.what, extra={"table": label, "hint": found.remedy})
 
 
 def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan) -> dict[str, bool]:
@@ -262,13 +275,14 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
         if table_plan is None or record.state in ("new", "stopped"):
             continue
         broken, added = changed_columns(record, table_plan.table)
+        broken = broken or unfit(table_plan)
         if broken is not None:
             ledger.set_table(record.number, state="stopped", reason=broken)
             shop.stopped[record.number] = broken
             logger.error("a table is stopped: %s: %s", record.label, broken, extra={"table": record.label})
         elif added:
+            ledger.put_facts({f"resync:{record.number}": "an added column"})  # first: a kill between must not forget it
             ledger.set_table(record.number, columns=column_facts(table_plan.table))
-            ledger.put_facts({f"resync:{record.number}": "an added column"})
             resyncs.add(record.number)
     return resyncs
 
