@@ -59,7 +59,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "cache_size=-65536"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "cache_size=-16384"):
             connection.execute(f"pragma {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -122,10 +122,7 @@ class Holder:
             file.seek(0)
             said = file.read()
             file.close()
-            raise LedgerHeld(
-                f"another run works with this ledger: {describe_holder(said)}",
-                hint="Stop it first, or give this run a ledger and a slot of its own.",
-            ) from error
+            raise held_by_another(describe_holder(said)) from error
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
         file.flush()
@@ -136,6 +133,13 @@ class Holder:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def held_by_another(who: str) -> LedgerHeld:
+    """The refusal of a second run; `who` is what `holder_of` says."""
+    return LedgerHeld(
+        f"another run works with this ledger: {who}", hint="Stop it first, or give this run a ledger and a slot of its own."
+    )
 
 
 def holder_of(path: Path) -> str | None:
