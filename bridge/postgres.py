@@ -91,7 +91,9 @@ def translate(error: psycopg.Error) -> BridgeError:
         )
     if state in ("28000", "3D000") or ('database "' in message and "does not exist" in message):
         return ConfigError(f"PostgreSQL refused the connection: {message}", hint="Check user, database and pg_hba.conf.")
-    if isinstance(error, psycopg.OperationalError) and (state is None or state.startswith(_UNAVAILABLE)):
+    # A result without an SQLSTATE was made by libpq itself: the connection is lost.
+    lost = isinstance(error, psycopg.OperationalError) or error.pgresult is not None
+    if (state is None and lost) or (isinstance(error, psycopg.OperationalError) and state and state.startswith(_UNAVAILABLE)):
         return SourceUnavailable(
             f"PostgreSQL is not available: {message}", hint="Check host, port and that the server is running."
         )

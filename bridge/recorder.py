@@ -101,7 +101,10 @@ class Recorder:
         try:
             self._record(submissions, chunks)
         except BridgeError as error:
-            self.failure = error
+            with self._condition:  # nothing is accepted after this, and what came meanwhile must not wait for ever
+                self.failure = error
+                submissions += self._submissions
+                self._submissions = []
             for submission in submissions:
                 submission.error = error
         finally:
@@ -136,9 +139,9 @@ class Recorder:
             return
         records = [(chunk.table, ChunkRecord(chunk.number, None, None, True, chunk.rows, chunk.reached)) for chunk in complete]
         dependents = self._ledger.record(Batch(list(outcomes), records, facts, counters))
-        self._publish(proven, outcomes, complete, counters, streamed)
         if dependents:
-            self.refresh(dependents)
+            self.refresh(dependents)  # before anybody sees the position and finds nothing left to do
+        self._publish(proven, outcomes, complete, counters, streamed)
 
     def _publish(
         self,
