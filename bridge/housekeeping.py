@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError, SourceUnavailable, Transient
+from bridge.frontier import Token
 from bridge.lsn import make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
@@ -75,7 +76,7 @@ class Housekeeping:
     source: Source
     watch: TargetWatch | None = None
     failure: BridgeError | None = None
-    _reloads: list[TablePlan] = field(default_factory=list)
+    _reloads: list[tuple[TablePlan, Token | None]] = field(default_factory=list)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
@@ -93,9 +94,18 @@ class Housekeeping:
         if self._thread is not None:
             self._thread.join()
 
-    def reload(self, plan: TablePlan) -> None:
-        """A keyless table differs from the target: its rows have to be read whole."""
-        self._reloads.append(plan)
+    def reload(self, plan: TablePlan, token: Token | None = None) -> None:
+        """Have the rows of a keyless table read whole. `token` counts them, and one more until the last of them was put.
+
+        With a token the target is looked at for each row, without one each row's references are resolved anew.
+        """
+        if token is not None or (plan, None) not in self._reloads:
+            self._reloads.append((plan, token))
+
+    @property
+    def reloading(self) -> bool:
+        """A table is to be read whole."""
+        return bool(self._reloads)
 
     def _run(self) -> None:
         while not self._ending.wait(BEAT_SECONDS):
@@ -143,7 +153,7 @@ class Housekeeping:
             "target_trouble": self.pool.trouble,
             "target_reachable": self.watch.reachable if self.watch else None,
             "lag_ms": self.lag(),
-            "waiting": sum(lane.waiting for lane in self.pool.lanes),
+            "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + len(self._reloads),
             "loading": self._loading(),
         }
 
@@ -169,11 +179,14 @@ class Housekeeping:
 
     def _refresh(self, key: Key, *, retry: bool) -> None:
         plan = self.shop.mapping.numbered.get(key[0])
-        if plan is not None:
+        if plan is not None and plan.keyless:
+            self.reload(plan)
+        elif plan is not None:
             self.pool.put(Work(plan, key[1], background=True, refresh=True, retry=retry))
             self.pool.wake()
 
     def _requests(self) -> None:
+        (self.loader.paused.set if "snapshot_paused" in self.shop.ledger.facts() else self.loader.paused.clear)()
         for verb, key in self.shop.ledger.take_requests():
             logger.info("asked to %s a key", verb, extra={"table": key[0]})
             if verb == "retry":
@@ -187,9 +200,12 @@ class Housekeeping:
 
     def _resync(self) -> None:
         """Read rows again: by key where the ledger knows the keys, whole for a table without one."""
-        for plan in list(self._reloads):
-            if self._put_rows(plan):
-                self._reloads.remove(plan)
+        for plan, token in list(self._reloads):
+            if self._put_rows(plan, token):
+                self._reloads.remove((plan, token))
+                if token is not None:
+                    token.done("written")
+                    token.done("proven")
         for number in list(self.resyncs):
             known = self.shop.mapping.numbered.get(number)
             loading = self.loader.progress.get(number)
@@ -211,12 +227,18 @@ class Housekeeping:
         logger.info("reading a table's rows again", extra={"table": plan.table.label, "count": len(keys)})
         return True
 
-    def _put_rows(self, plan: TablePlan) -> bool:
+    def _put_rows(self, plan: TablePlan, token: Token | None) -> bool:
         for row in self.loader.rows(plan):
             while not self.pool.wait_for_room(background=True, timeout=0.5):
                 if self._ending.is_set():
                     return False
-            self.pool.put(Work(plan, plan.key_of(row), Kind.NOTHING, row, suspect=True, background=True))
+            work = Work(plan, plan.key_of(row), Kind.NOTHING, row, background=True)
+            if token is not None:
+                work.suspect = True
+                work.belongs_to(token)
+            else:
+                work.refresh = work.retry = True
+            self.pool.put(work)
         self.pool.wake()
         return True
 

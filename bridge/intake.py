@@ -166,18 +166,22 @@ class Intake:
         self.pool.put(work)
 
     def _truncated(self, event: Truncated) -> None:
-        """Raise the floors durably, then sweep each lane of the tables."""
+        """Raise the floors durably, then sweep each lane of the tables.
+
+        One that comes again is swept again: the floor says that it was seen, not that what lies below is gone.
+        """
         assert self._begin is not None
         assert self._token is not None
         version = make_version(self.source_epoch, self._begin.commit_lsn, event.ordinal)
         for relation in event.relations:
             binding = self._bindings.get(relation.oid)
-            if binding is None or self.shop.floor(binding.plan.number) >= version:
+            if binding is None:
                 continue
             plan = binding.plan
-            self.shop.ledger.set_table(plan.number, floor=version)
-            self.shop.floors[plan.number] = version
-            logger.info("a table was truncated", extra={"table": plan.table.label})
+            if self.shop.floor(plan.number) < version:
+                self.shop.ledger.set_table(plan.number, floor=version)
+                self.shop.floors[plan.number] = version
+                logger.info("a table was truncated", extra={"table": plan.table.label})
             for space in plan.spaces:
                 self._token.add()
                 self.pool.lane(space).put_job(Sweep(plan, version, [self._token]))

@@ -59,6 +59,8 @@ class Lane:
     _deferred: list[tuple[float, Key]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _batch: int = FIRST_BATCH
+    doing: int = 0
+    """Background works of the step under way."""
 
     def put(self, work: Work) -> None:
         """Add a work; one that waits for the same key takes it in."""
@@ -154,6 +156,7 @@ class Lane:
             self._take_from(self._stream, self._batch, taken)
             room = max(len(taken) // 2, BACKGROUND_BESIDE) if taken else self._batch
             self._take_from(self._background, len(taken) + room, taken)
+            self.doing = sum(work.background for work in taken)
             return taken
 
     def _take_from(self, queue: deque[Key], upto: int, taken: list[Work]) -> None:
@@ -176,6 +179,12 @@ class Lane:
         works = self._take()
         if not works:
             return
+        try:
+            self._batch_step(works)
+        finally:
+            self.doing = 0
+
+    def _batch_step(self, works: list[Work]) -> None:
         started = self.shop.clock()
         batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
         try:

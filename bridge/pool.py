@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tenacity import wait_exponential_jitter
@@ -17,6 +18,7 @@ from tenacity.wait import wait_base
 
 from bridge.errors import BridgeError, Transient
 from bridge.lane import Lane
+from bridge.mapping import TablePlan
 from bridge.memories import Key
 from bridge.works import Work
 from bridge.workshop import Workshop
@@ -24,8 +26,9 @@ from bridge.workshop import Workshop
 logger = logging.getLogger(__name__)
 
 MAX_KEYS = 20_000
+READ_AHEAD = 6_000
 MAX_SIZE = 64 * 1024 * 1024
-"""Keys, and characters of rows, that may wait for each of stream and background."""
+"""Keys that may wait for the stream and for the background, and characters of rows for each: a row read late is seldom stale."""
 
 POLL = 0.2
 
@@ -66,6 +69,8 @@ class LanePool:
         self._states: dict[str, _State] = {}
         self._running: list[threading.Thread] = []
         self._ending = False
+        self.reload: Callable[[TablePlan], None] = lambda _plan: None
+        """Told of a keyless table whose rows are to be read again: none of them can be read by its key."""
         self.failure: BridgeError | None = None
         self.trouble: str | None = None
         self._told = 0.0
@@ -107,7 +112,7 @@ class LanePool:
     def has_room(self, *, background: bool) -> bool:
         """Whether more may be put."""
         keys = sum(s.lane.load.background if background else s.lane.load.stream for s in self._states.values())
-        return keys < MAX_KEYS and sum(s.lane.load.size for s in self._states.values()) < MAX_SIZE * (1 if background else 2)
+        return keys < (READ_AHEAD if background else MAX_KEYS) and sum(s.lane.load.size for s in self._states.values()) < MAX_SIZE * (1 if background else 2)
 
     def wait_for_room(self, *, background: bool, timeout: float) -> bool:
         """Wait until more may be put; False when it may not after `timeout` seconds. Raises what ended the pool."""
@@ -140,7 +145,9 @@ class LanePool:
         """Put these keys to be read again."""
         for table, key in keys:
             plan = self._shop.mapping.numbered.get(table)
-            if plan is not None:
+            if plan is not None and plan.keyless:
+                self.reload(plan)
+            elif plan is not None:
                 self.put(Work(plan=plan, key=key, refresh=True, background=True))
         if keys:
             self.wake()

@@ -43,7 +43,6 @@ from bridge.wiring import (
     refuse_foreign_spaces,
     unfit,
 )
-from bridge.works import Work
 from bridge.workshop import Workshop
 from cdc.source import StreamSource
 from snapshot.loader import Loader
@@ -119,7 +118,8 @@ class Bridge:
             and self.consistent
             and self.watch.repaired
             and not self.housekeeping.resyncs
-            and sum(lane.load.background for lane in self.pool.lanes) == 0
+            and not self.housekeeping.reloading
+            and sum(lane.load.background + lane.doing for lane in self.pool.lanes) == 0
         )
 
     def flush_position(self) -> Lsn:
@@ -254,8 +254,12 @@ def _assemble(
         workers=config.snapshot.workers,
         chunk_rows=config.snapshot.chunk_rows,
     )
+    if "snapshot_paused" in ledger.facts():
+        loader.paused.set()
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
+    pool.reload = housekeeping.reload
+    pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload)
     housekeeping.watch = watch
     watch.begin(compare=ledger.facts().get("ended") == "no")
@@ -295,11 +299,6 @@ def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str,
             if space in plan.spaces:
                 lane.live += live.get((plan.number, plan.spaces.index(space)), 0)
         pool.add(lane)
-    stale = ledger.stale_lookups()
-    for table, key in stale:  # a run that was killed between recording a parent and refreshing its children
-        table_plan = shop.mapping.numbered.get(table)
-        if table_plan is not None:
-            pool.put(Work(table_plan, key, refresh=True, background=True))
 
 
 def _in_order(plan: Plan) -> list[TablePlan]:

@@ -1,8 +1,8 @@
 """Watches the target for restarts, and has every space compared after one (design, *Target epoch*).
 
 The epoch is the birth of the target's default space. It is asked for once a second; a new one is recorded, and each lane gets a
-comparison. A space is repaired when all suspicions that its comparison found are settled and recorded, the epoch when all spaces
-are.
+comparison. A space is repaired when all suspicions that its comparison found are settled and recorded (and the keyless tables
+among them were read whole), the epoch when all spaces are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.errors import BridgeError, TargetUnavailable
+from bridge.frontier import Token
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.works import Comparison
@@ -30,7 +31,7 @@ class TargetWatch:
 
     shop: Workshop
     pool: LanePool
-    reload: Callable[[TablePlan], None]
+    reload: Callable[[TablePlan, Token], None]
     epoch: str = ""
     reachable: bool = True
     restarts: int = 0
@@ -95,12 +96,23 @@ class TargetWatch:
         for space, job in list(self.jobs.items()):
             if job.token is None or not job.token.complete("proven"):
                 continue
-            for plan in job.reload:
-                self.reload(plan)
+            if job.reload:
+                job.token = self._reload(job.reload)
+                job.reload = []
+                continue
             self.shop.ledger.put_space(space, repaired=job.epoch)
             del self.jobs[space]
             if not self.jobs:
                 self._repaired()
+
+    def _reload(self, plans: list[TablePlan]) -> Token:
+        """Have keyless tables read whole; the token is complete when all of their rows are settled and recorded."""
+        token = Token(threading.Lock(), streamed=False)
+        for plan in plans:
+            token.add()
+            self.reload(plan, token)
+        token.closed = True
+        return token
 
     def _note(self, epoch: str, *, restarted: bool) -> None:
         self.epoch = epoch

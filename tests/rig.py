@@ -108,6 +108,7 @@ class Rig:
         """Until a running bridge has proven everything that is committed now, and compared all after the last restart."""
         end = self.flush()
         deadline = time.monotonic() + timeout
+        since = 0.0
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
@@ -121,10 +122,11 @@ class Rig:
                 loaded = bool(records) and all(
                     r.state == "stopped" or (r.state == "loaded" and r.reached <= proven) for r in records
                 )
-                fresh = time.time() - gauges.get("waiting", (1, 0.0))[1] < 3
-                idle = gauges.get("waiting", (1, 0.0))[0] == 0
-                if proven >= end and loaded and fresh and idle and epochs and epochs[-1][2] is not None:
-                    return
+                if proven >= end and loaded and epochs and epochs[-1][2] is not None:
+                    since = since or time.time()
+                    waiting, measured = gauges.get("waiting", (1, 0.0))
+                    if waiting == 0 and measured > since:
+                        return
             time.sleep(0.2)
         raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
 

@@ -18,7 +18,7 @@ def test_everything_legal_and_unusual_is_carried_over_under_changes(make_rig: Ma
     odd.create(rig.source, keyless=True)
     odd.seed(rig.source, 1_500)
     rig.sql(
-        "insert into keyless.log_lines select '2024-01-01', 'seeded', n % 400 from generate_series(1, 600) n",
+        "insert into keyless.log_lines select '2024-01-01', 'seeded', n % 90 from generate_series(1, 300) n",
         "insert into keyless.log_lines values (null, null, null), (null, null, null), (null, '', null)",
     )
     rig.start()
@@ -40,7 +40,7 @@ def test_everything_legal_and_unusual_is_carried_over_under_changes(make_rig: Ma
     assert len(evidence) >= 24
     assert sum(one.rows > 0 for one in evidence.values()) >= 22
     assert sum(one.edges for one in evidence.values()) > 500
-    assert evidence["keyless.log_lines"].rows >= 400
+    assert evidence["keyless.log_lines"].rows >= 70
 
 
 def test_rows_without_a_key_are_mended_after_a_restart_of_the_target(make_rig: MakeRig) -> None:

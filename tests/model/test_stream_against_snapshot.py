@@ -125,8 +125,24 @@ class Interleavings(RuleBasedStateMachine):
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
     max_examples=int(os.environ.get("MODEL_EXAMPLES", "150")),
-    stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
+
+
+def test_a_truncate_that_was_seen_and_not_done_is_done_by_the_next_process(tmp_path: Path) -> None:
+    """Killed between the raised floor and the sweep: the second delivery sweeps, though the floor is there already."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a")])
+    world.deliver(9)
+    world.step()
+    world.postgres.commit([Op("truncate", 0)])
+    world.deliver(9)
+    world.kill()
+    world.settle()
+    world.check()
+    world.ledger.close()
 
 
 def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp_path: Path) -> None:

@@ -426,5 +426,3 @@ class World:
                     known = entries.get(str(row[0]))
                     gone = known is None and row[0] not in {str(key) for key in self.postgres.rows}  # its tombstone was collected
                     assert gone or version <= floor or (known is not None and known.version >= version)
-
-
