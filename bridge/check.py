@@ -135,9 +135,14 @@ def _slot(name: str, slot: SlotFacts, facts: Facts) -> Iterator[Finding]:
             f"the slot {name} is lost ({slot.lost}): what it held back cannot be streamed any more",
             f"Start again with a new ledger and slot; first {drop} Rows already in Engram are compared and kept.",
         )
-    elif facts.ledger is not None and not facts.ledger.failure and facts.ledger.slot != name:
+    elif facts.ledger is not None and not facts.ledger.failure and name not in (facts.ledger.slot, facts.ledger.making):
+        user = f"; it is in use by {slot.holder}" if slot.holder is not None else ""
         yield Finding(
-            "error", "slot.unknown", name, f"the slot {name} exists, but this ledger did not make it", f"Use its ledger. {other}"
+            "error",
+            "slot.unknown",
+            name,
+            f"the slot {name} exists, but this ledger did not make it{user}",
+            f"Use the ledger it belongs to. {other}",
         )
     if slot.holder is not None:
         yield Finding(
@@ -192,13 +197,14 @@ def _table(facts: TableFacts, server: ServerFacts, role: RoleFacts) -> Iterator[
             f"{label} is partitioned, and PostgreSQL 12 cannot publish it by its root",
             "Upgrade to 13 or later, or exclude the table.",
         )
-    yield from _key(facts, name)
+    yield from key_findings(facts)
     yield from _good_to_know(facts)
 
 
-def _key(facts: TableFacts, name: str) -> Iterator[Finding]:
-    """The memory key must be contained in what an UPDATE or DELETE sends of the old row."""
+def key_findings(facts: TableFacts) -> Iterator[Finding]:
+    """The memory key must be contained in what an UPDATE or DELETE sends of the old row; `run` stops the table otherwise."""
     table, label = facts.table, facts.table.label
+    name = quoted(table.schema, table.name)
     if not table.key:
         if facts.options.collapse and table.identity == "f":
             yield Finding(

@@ -97,6 +97,7 @@ class LedgerFacts:
     """The ledger's place and, when there is a ledger, what it says. `failure` and `remedy` when it cannot be used at all.
 
     `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
+    `making` is the slot that a start began to make and was ended before it could note where it begins.
     """
 
     location: str
@@ -110,6 +111,7 @@ class LedgerFacts:
     database: str | None = None
     slot: str | None = None
     confirmed: Lsn | None = None
+    making: str | None = None
     holder: str | None = None
 
 

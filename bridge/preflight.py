@@ -41,8 +41,10 @@ def run(config: Config) -> Report:
             answers = collect_source(connection, config.source.slot, config.source.publication)
             tables, mapping = _chosen(config, answers, ledger, findings)
             tables = answers.with_rows(connection, tables)
+        ledger = ledger_facts(config.ledger)  # once more: a run beside us moves it on, always before the slot
         facts = replace(
             facts,
+            ledger=ledger,
             server=answers.server,
             role=answers.role,
             slot=answers.slot,

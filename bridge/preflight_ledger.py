@@ -78,5 +78,6 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         timeline=int(found["timeline"]) if "timeline" in found else None,
         database=found.get("database"),
         slot=found.get("slot"),
+        making=found.get("making_slot"),
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
     )

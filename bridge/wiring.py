@@ -6,6 +6,7 @@ Imports everything; only the command line, the demo, the benches and `bridge.run
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import psycopg
 
 from bridge import embedding
+from bridge.check import key_findings
 from bridge.config import Config
 from bridge.embedding.identity import require_fit
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import ConfigError, Fatal, LedgerError
+from bridge.facts import TableFacts
 from bridge.ledger import Ledger, TableRecord
-from bridge.mapping import Identity, Mapping, TableOptions, compile_mapping
+from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
 from bridge.postgres import connect, translated
 from bridge.schema import Catalog, Table
 from bridge.selection import select, table_options
@@ -70,54 +73,49 @@ def identity_of(ledger: Ledger, config: Config) -> Identity:
     )
 
 
-def make_plan(config: Config, ledger: Ledger, connection: psycopg.Connection) -> Plan:
+def make_plan(
+    config: Config,
+    ledger: Ledger,
+    connection: psycopg.Connection,
+    *,
+    leave_out: Collection[str] = (),
+    register: bool = True,
+) -> Plan:
     """The plan of all carried tables, registered in the ledger.
+
+    `leave_out` are labels of tables that are not begun to be carried, if the ledger does not know them yet; without `register`
+    no other table is either.
 
     Raises ConfigError for names that cannot be, and for spaces or shards other than those the ledger's memories are in.
     """
     with translated():
         catalog = catalogs.load(connection)
     everything = list(catalog.tables.values())
-    tables, options = select(config, everything), table_options(config, everything)
-    for table in tables:
-        _refuse_table(table, options.get(table.label, TableOptions()))
-    identity = identity_of(ledger, config)
     known = {record.label: record for record in ledger.tables()}
+    options = table_options(config, everything)
+    tables = [
+        table for table in select(config, everything) if table.label in known or (register and table.label not in leave_out)
+    ]
+    identity = identity_of(ledger, config)
     trial = {table.label: number for number, table in enumerate(tables, 1)}
     draft = compile_mapping(tables, options, identity, trial)
-    records = {}
     for label, plan in draft.plans.items():
-        record = known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)
-        if record.spaces != plan.spaces:
+        if label in known and known[label].spaces != plan.spaces:
             raise ConfigError(
-                f"{label} is in the space(s) {', '.join(record.spaces)}, the configuration says {', '.join(plan.spaces)}",
+                f"{label} is in the space(s) {', '.join(known[label].spaces)}, the configuration says {', '.join(plan.spaces)}",
                 hint="Put the old space or number of shards back, or start with a new ledger and slot.",
             )
-        records[label] = record
+    records = {
+        label: known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)
+        for label, plan in draft.plans.items()
+    }
     mapping = compile_mapping(tables, options, identity, {label: record.number for label, record in records.items()})
     return Plan(catalog, mapping, records, identity)
 
 
-def _refuse_table(table: Table, options: TableOptions) -> None:
-    """A table whose changes would not name their rows is refused, with the remedy (design, *Ids and spaces*)."""
-    name = f'"{table.schema}"."{table.name}"'
-    if not table.key:
-        if options.collapse and table.identity == "f":
-            return
-        raise ConfigError(
-            f"{table.label} has no primary key, so its rows have no identity",
-            hint=f"Add a primary key; or ALTER TABLE {name} REPLICA IDENTITY FULL and set duplicates: collapse; or exclude it.",
-        )
-    if table.key_deferrable:
-        raise ConfigError(
-            f"the primary key of {table.label} is deferrable, which is no replica identity",
-            hint="Make it NOT DEFERRABLE, or exclude the table: publishing it would make the application's UPDATEs fail.",
-        )
-    if not set(table.key) <= set(table.identity_columns):
-        raise ConfigError(
-            f"the replica identity of {table.label} does not hold its primary key, so deletes would not name the memory",
-            hint=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;",
-        )
+def unfit(plan: TablePlan) -> str | None:
+    """Why the changes of a carried table do not name its rows any more, in the sentence of `check`; None when they do."""
+    return next((found.what for found in key_findings(TableFacts(plan.table, plan.options)) if found.level == "error"), None)
 
 
 def column_facts(table: Table) -> list[dict[str, Any]]:
@@ -147,6 +145,17 @@ class SourceFacts:
     epoch: int
 
 
+def source_identity(config: Config) -> slots.SystemIdentity:
+    """Which server and history the source URL leads to now. Raises SourceUnavailable."""
+    with connect(config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
+        return slots.system_identity(walsender)
+
+
+def verify_source(config: Config, connection: psycopg.Connection, ledger: slots.LedgerFacts) -> None:
+    """Law 4, for what the ledger says of its source. Raises SourceChanged and SlotLost."""
+    slots.verify(ledger, slots.inspect_slot(connection, ledger.slot), source_identity(config))
+
+
 @dataclass(slots=True)
 class SourceSetup:
     """Publication, slot and barrier (law 2), resumable at every step."""
@@ -174,7 +183,9 @@ class SourceSetup:
     def verify(self) -> None:
         """Law 4: system, timeline and slot are the ledger's, and the slot is not ahead of it."""
         facts = self.ledger.facts()
-        slots.verify(
+        verify_source(
+            self.config,
+            self.connection,
             slots.LedgerFacts(
                 system_identifier=facts["system_identifier"],
                 timeline=int(facts["timeline"]),
@@ -182,13 +193,7 @@ class SourceSetup:
                 slot=facts["slot"],
                 confirmed=int(facts["confirmed"]),
             ),
-            slots.inspect_slot(self.connection, facts["slot"]),
-            self._identity(),
         )
-
-    def _identity(self) -> slots.SystemIdentity:
-        with connect(self.config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
-            return slots.system_identity(walsender)
 
     def _make(self, facts: dict[str, str]) -> None:
         name, publication = self.config.source.slot, self.config.source.publication
@@ -204,7 +209,7 @@ class SourceSetup:
         self.ledger.put_facts({"making_slot": name})
         if existing is not None:
             slots.drop_slot(self.connection, name)  # made by a start that was killed before it could note the position
-        identity = self._identity()
+        identity = source_identity(self.config)
         with connect(self.config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
             point = slots.create_slot(walsender, name)
         self.ledger.put_facts(
