@@ -42,7 +42,11 @@ parked_app = typer.Typer(
     help="Keys that could not be applied: list them, try them again, or leave them to PostgreSQL.", no_args_is_help=True
 )
 sandbox_app = typer.Typer(help="An Engram and a PostgreSQL to try things with.", no_args_is_help=True)
+snapshot_app = typer.Typer(
+    help="Pause the loading of tables, or let it go on. The stream is followed all the time.", no_args_is_help=True
+)
 app.add_typer(parked_app, name="parked")
+app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(sandbox_app, name="sandbox")
 
 DEFAULT_FILE = Path("bridge.yaml")
@@ -305,6 +309,26 @@ def parked_drop(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly = 
         book.drop_parked(key)
     book.close()
     make_console().print(f"{len(chosen)} key(s) dropped")
+    return 0
+
+
+@snapshot_app.command("pause")
+def snapshot_pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Begin no new chunk from now on, over restarts too, until `snapshot resume`."""
+    book = _book(config, ledger)
+    book.put_facts({"snapshot_paused": "yes"})
+    book.close()
+    make_console().print("no new chunk is begun until `engram-bridge snapshot resume`; chunks that are being read are finished")
+    return 0
+
+
+@snapshot_app.command("resume")
+def snapshot_resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Go on with the chunks that are left."""
+    book = _book(config, ledger)
+    book.drop_fact("snapshot_paused")
+    book.close()
+    make_console().print("the snapshot goes on")
     return 0
 
 

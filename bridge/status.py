@@ -110,7 +110,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
             **counters,
         },
     )
-    status.phase = _phase(ledger.tables(), proven)
+    status.phase = _phase(ledger.tables(), proven, paused="snapshot_paused" in facts)
     return status
 
 
@@ -195,13 +195,13 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
     return figures
 
 
-def _phase(tables: list[TableRecord], proven: Lsn) -> str:
-    """new, loading, catching up, consistent; law 2: consistent once the frontier has passed the last chunk's position."""
+def _phase(tables: list[TableRecord], proven: Lsn, *, paused: bool) -> str:
+    """new, loading or paused, catching up, consistent (law 2: once the frontier has passed the last chunk's position)."""
     carried = [table for table in tables if table.state != "stopped"]
     if not tables:
         return "new"
     if any(table.state in ("new", "loading") for table in carried):
-        return "loading"
+        return "paused" if paused else "loading"
     if any(table.reached > proven for table in carried):
         return "catching up"
     return "consistent"
