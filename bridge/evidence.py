@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from bridge.changes import Row
 from bridge.ledger import Ledger
 from bridge.mapping import Mapping, TablePlan, join_key
 from bridge.memories import Stored, digest, split_content
 from bridge.ports import Target
-from bridge.schema import ForeignKey
+from bridge.schema import ForeignKey, Table
 from snapshot.chunks import read_chunk
 from snapshot.plan import Chunk
 from snapshot.texts import copy_rows
@@ -85,10 +86,14 @@ def _compare_table(
     edges = expected_edges(connection, mapping, plan)
     known_edges = _ledger_edges(ledger, plan, mapping)
     page: dict[str, str] = {}
+    equal: set[str] = set()
     for row in read_chunk(connection, plan.table, Chunk(0, None, None)):
         key = plan.key_of(row)
-        if key not in page:
-            found.rows += 1
+        if plan.keyless:
+            if key in equal:
+                continue
+            equal.add(key)
+        found.rows += 1
         page[key] = plan.body(row)
         if len(page) >= PAGE:
             _compare_page(target, plan, page, edges, known_edges, found, expected)
@@ -159,32 +164,66 @@ def _compare_edges(
 def expected_edges(connection: psycopg.Connection[Any], mapping: Mapping, plan: TablePlan) -> dict[str, dict[str, str]]:
     """The edges that PostgreSQL itself finds by joining child and parent: key of the child -> constraint -> id of the parent."""
     edges: dict[str, dict[str, str]] = {}
-    if plan.keyless:
-        return edges
+    carried = {column.name for column in plan.table.columns}
     for key in plan.table.foreign_keys:
         parent = mapping.plans.get(".".join(key.parent))
-        if parent is None or parent.keyless:
+        if parent is None or not carried.issuperset(key.columns):
             continue
-        width = len(plan.table.key)
-        for row in copy_rows(connection, _join(plan, key, parent)):
-            texts = [str(value) for value in row]
-            edges.setdefault(join_key(texts[:width]), {})[key.name] = parent.prefix + join_key(texts[width:])
+        width = len(plan.table.key) or len(plan.table.columns)
+        for row in copy_rows(connection, _join(connection, plan, key, parent)):
+            edges.setdefault(_key(plan, row[:width]), {})[key.name] = parent.prefix + _key(parent, row[width:])
     return edges
 
 
-def _join(plan: TablePlan, key: ForeignKey, parent: TablePlan) -> sql.Composed:
-    columns = [sql.Identifier("c", name) for name in plan.table.key] + [sql.Identifier("p", name) for name in parent.table.key]
-    pairs = zip(key.columns, key.parent_columns, strict=True)
+def _key(plan: TablePlan, values: Row) -> str:
+    """The key part of an id, from the key's columns; from the whole row where there is none."""
+    return plan.key_of(values) if plan.keyless else join_key([str(value) for value in values])
+
+
+def _join(connection: psycopg.Connection[Any], plan: TablePlan, key: ForeignKey, parent: TablePlan) -> sql.Composed:
+    columns = [
+        sql.Identifier(side, name)
+        for side, table in (("c", plan.table), ("p", parent.table))
+        for name in table.key or [column.name for column in table.columns]
+    ]
+    equal = _operators(connection, plan, key)
     condition = sql.SQL(" and ").join(
-        sql.SQL("c.{} operator(pg_catalog.=) p.{}").format(sql.Identifier(child), sql.Identifier(theirs))
-        for child, theirs in pairs
+        sql.SQL("p.{} operator({}.{}) c.{}").format(
+            sql.Identifier(theirs), sql.Identifier(schema), sql.SQL(operator), sql.Identifier(child)
+        )
+        for child, theirs, (schema, operator) in zip(key.columns, key.parent_columns, equal, strict=True)
     )
     return sql.SQL("select {} from {} c join {} p on {}").format(
-        sql.SQL(", ").join(columns),
-        sql.Identifier(plan.table.schema, plan.table.name),
-        sql.Identifier(*key.parent),
-        condition,
+        sql.SQL(", ").join(columns), _relation(plan.table), _relation(parent.table), condition
     )
+
+
+def _relation(table: Table) -> sql.Composed:
+    """A table without those that inherit from it; a partitioned one with its partitions."""
+    only = sql.SQL("" if table.kind == "p" else "only ")
+    return sql.SQL("{}{}").format(only, sql.Identifier(table.schema, table.name))
+
+
+def _operators(connection: psycopg.Connection[Any], plan: TablePlan, key: ForeignKey) -> list[tuple[str, LiteralString]]:
+    """Schema and name of the operators by which PostgreSQL itself compares parent and child, column by column.
+
+    A type of an extension has its equality in the extension's schema, where no search path of ours finds it.
+    """
+    rows = connection.execute(
+        """
+        select n.nspname, o.oprname
+        from pg_catalog.pg_constraint c
+        join pg_catalog.pg_class r on r.oid = c.conrelid
+        join pg_catalog.pg_namespace s on s.oid = r.relnamespace
+        cross join lateral unnest(c.conpfeqop) with ordinality as e (oid, place)
+        join pg_catalog.pg_operator o on o.oid = e.oid
+        join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+        where c.contype = 'f' and c.conname = %s and s.nspname = %s and r.relname = %s
+        order by e.place
+        """,
+        (key.name, plan.table.schema, plan.table.name),
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
 
 
 def _ledger_edges(ledger: Ledger, plan: TablePlan, mapping: Mapping) -> dict[str, dict[str, str | None]]:
