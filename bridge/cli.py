@@ -136,7 +136,8 @@ def run(
 ) -> int:
     """Load what is there, follow what changes, prove it; go on where it was after any interruption."""
 
-    logs.set_up(log_format, verbose=verbose)
+    console = make_console(stderr=True)
+    logs.set_up(log_format, verbose=verbose, console=console)
     settings = _load(config, source, target, ledger)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,7 +146,7 @@ def run(
     if bridge is None:
         return 0
     try:
-        _follow(bridge, ending, until_caught_up=until_caught_up)
+        _follow(bridge, ending, console, until_caught_up=until_caught_up)
     finally:
         bridge.stop()
     if bridge.failure is not None:
@@ -171,9 +172,9 @@ def _prepare(settings: Config, ending: threading.Event) -> Any:
     return None
 
 
-def _follow(bridge: Any, ending: threading.Event, *, until_caught_up: bool) -> None:
+def _follow(bridge: Any, ending: threading.Event, console: Console, *, until_caught_up: bool) -> None:
     bridge.start()
-    with LiveView(bridge, make_console(stderr=True)) as view:
+    with LiveView(bridge, console) as view:
         while not ending.is_set() and bridge.failure is None:
             if until_caught_up and bridge.caught_up(bridge.fence):
                 break

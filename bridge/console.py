@@ -166,7 +166,13 @@ class LiveView:
             if number not in self._bars:
                 self._bars[number] = self._progress.add_task(plan.table.label, total=progress.chunks, rows=0, speed=0.0)
             speed = (figures.get(str(number)) or {}).get("rows_per_second") or 0.0
-            self._progress.update(self._bars[number], completed=progress.chunks_done, rows=progress.rows, speed=speed)
+            self._progress.update(
+                self._bars[number],
+                completed=progress.chunks_done,
+                rows=progress.rows,
+                speed=speed,
+                visible=progress.chunks_done < progress.chunks,
+            )
         return self._progress
 
     def _line(self) -> str:

@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 
+from rich.console import Console
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -43,9 +45,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line | fields_of(record), default=str, ensure_ascii=False)
 
 
-def set_up(log_format: LogFormat, *, verbose: bool) -> None:
-    """Send the log to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+class ConsoleHandler(logging.Handler):
+    """Prints through a rich console, so that lines stand above what is shown live instead of tearing it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+
+def set_up(log_format: LogFormat, *, verbose: bool, console: Console | None = None) -> None:
+    """Send the log to standard error; through `console` when that is a terminal."""
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if console is not None and console.is_terminal:
+        handler = ConsoleHandler(console)
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -16,7 +16,7 @@ from bridge.changes import Event
 from bridge.errors import BridgeError, SourceUnavailable
 from bridge.frontier import Frontier
 from bridge.intake import Intake
-from bridge.lsn import Lsn
+from bridge.lsn import Lsn, format_lsn
 from bridge.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Stream:
         self.connected = True
         self.reconnects += 1
         self.trouble = None
-        logger.info("streaming", extra={"lsn": start})
+        logger.info("streaming", extra={"lsn": format_lsn(start)})
         while not self._ending.is_set():
             if self._leaving.is_set():
                 self._leaving.clear()

@@ -50,7 +50,7 @@ class TargetWatch:
         if compare or restarted or unrepaired:
             self._compare_all()
         else:
-            self._repaired()
+            self.shop.ledger.put_epoch(now, repaired=time.time())
 
     def start(self) -> None:
         """Start the thread."""
