@@ -18,7 +18,7 @@ from bridge.lsn import Lsn, Version
 from bridge.memories import Edge, Memory, Stored, Write, digest
 from bridge.ports import Reading
 from bridge.works import Kind, Work
-from bridge.workshop import Workshop, retry_delay
+from bridge.workshop import Workshop
 
 ROUNDS = 4
 """How often a write is sent before its key is parked as unproven."""
@@ -131,7 +131,7 @@ class StepBatch:
             xid=item.xid,
             since=item.parked.since if item.parked else now,
             attempts=attempts,
-            retry_at=now + retry_delay(attempts) if reason in RETRIED_ALONE else None,
+            retry_at=now + self.shop.retry_delay(attempts) if reason in RETRIED_ALONE else None,
         )
         self._count("parked")
         self._end(item, park=parked)

@@ -182,6 +182,13 @@ class Table(_Section):
         )
 
 
+class Parked(_Section):
+    """When keys that were set aside are tried again by themselves, if their reason can end without anybody doing anything."""
+
+    retry_first: float = Field(default=30.0, gt=0, description="Seconds until the first time; then twice as long each time.")
+    retry_last: float = Field(default=600.0, gt=0, description="Seconds that it is at most.")
+
+
 class Embedding(_Section):
     """How texts become vectors."""
 
@@ -215,6 +222,7 @@ class Config(_Section):
     exclude: Names = Field(default=(), description="Patterns (*, ?) of tables to leave out.")
     embedding: Embedding = Field(default=Embedding(), description="How texts become vectors.")
     snapshot: Snapshot = Field(default=Snapshot(), description="How existing rows are read.")
+    parked: Parked = Field(default=Parked(), description="When keys that were set aside are tried again by themselves.")
     proof: Literal["all"] = Field(default="all", description="How much is read back: all.")
     migration: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="An id that stands in every stamp; by default the ledger's own."

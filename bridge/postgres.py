@@ -29,6 +29,9 @@ SETTINGS = {
 }
 """Law 10. `client_encoding` is pinned beside them by its own connection parameter."""
 
+COMMITS = {"synchronous_commit": "local"}
+"""The little that we write there ourselves (publication, messages) never waits for a standby that may be missing."""
+
 KEEPALIVES = {
     "keepalives": "1",
     "keepalives_idle": "30",
@@ -50,7 +53,7 @@ def conninfo(url: str, *, application_name: str, replication: bool = False, conn
             "the source is not a PostgreSQL connection string",
             hint="Write postgresql://user@host:5432/database, or keyword=value pairs.",
         ) from error
-    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    options = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | COMMITS).items())
     own = str(parameters.pop("options", "") or "")
     parameters.update(KEEPALIVES)
     parameters.setdefault("connect_timeout", str(connect_timeout))

@@ -7,7 +7,6 @@ the housekeeping: measurements for `status`, requests of other processes, parked
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from bridge.errors import BridgeError, SourceUnavailable
 from bridge.frontier import Frontier
 from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
+from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import Ledger
 from bridge.lsn import Lsn, fence, make_version
@@ -129,44 +129,6 @@ class Bridge:
         return fence(int(row[0])) if row else 0
 
 
-@dataclass(slots=True)
-class _TableKeeper:
-    """Stops and redefines tables for the intake and the loader (law 8)."""
-
-    config: Config
-    ledger: Ledger
-    shop: Workshop
-    pool: LanePool
-    resyncs: set[int]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def stop_table(self, plan: TablePlan, reason: str) -> None:
-        """Durably park a whole table; its keys go on waiting for nothing."""
-        with self.lock:
-            if plan.number in self.shop.stopped:
-                return
-            self.ledger.set_table(plan.number, state="stopped", reason=reason)
-            self.shop.stopped[plan.number] = reason
-        logger.error("a table is stopped: %s: %s; the others go on", plan.table.label, reason, extra={"table": plan.table.label})
-
-    def redefine(self, plan: TablePlan) -> TablePlan | None:
-        """A column was added: carry it from here on, and read the rows again that have its default without a message."""
-        with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
-            fresh = make_plan(self.config, self.ledger, connection)
-        changed = fresh.mapping.plans.get(plan.table.label)
-        if changed is None:
-            self.stop_table(plan, "it was dropped or renamed")
-            return None
-        added = {column.name for column in changed.table.columns} - {column.name for column in plan.table.columns}
-        if added:
-            logger.info("a column was added", extra={"table": plan.table.label, "columns": sorted(added)})
-            self.ledger.set_table(plan.number, columns=column_facts(changed.table))
-            self.ledger.put_facts({f"resync:{plan.number}": "an added column"})
-            self.shop.mapping = fresh.mapping
-            self.resyncs.add(plan.number)
-        return changed
-
-
 def prepare(config: Config) -> Bridge:
     """Everything up to the first row, in the order of law 2, and the parts put together.
 
@@ -237,11 +199,13 @@ def _assemble(
         limit=config.target.limit,
         ledger_id=plan.identity.ledger,
         default_when=float(ledger.facts()["created"]),
+        retry_first=config.parked.retry_first,
+        retry_last=config.parked.retry_last,
     )
     pool = LanePool(shop, threads=LANE_THREADS)
     resyncs = _restore(ledger, shop, plan)
     _add_lanes(ledger, shop, pool, spaces)
-    keeper = _TableKeeper(config, ledger, shop, pool, resyncs)
+    keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
     loader = Loader(
         url=config.source.url,
@@ -262,6 +226,8 @@ def _assemble(
     pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload)
     housekeeping.watch = watch
+    housekeeping.look = keeper.look
+    keeper.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, pool, stream, loader, watch, housekeeping)
 
@@ -276,10 +242,17 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
         if record.state == "stopped":
             shop.stopped[record.number] = record.reason or ""
         table_plan = plan.mapping.plans.get(record.label)
-        if table_plan is None or record.state in ("new", "stopped"):
+        if record.state == "stopped":
+            continue
+        if table_plan is None:
+            reason = f"{GONE}, or the configuration leaves it out"
+            ledger.set_table(record.number, state="stopped", reason=reason)
+            logger.error("a table is stopped: %s: %s", record.label, reason, extra={"table": record.label})
+            continue
+        if record.state == "new":
             continue
         broken, added = changed_columns(record, table_plan.table)
-        broken = broken or unfit(table_plan)
+        broken = broken or unfit(table_plan) or (KEYLESS if added and table_plan.keyless else None)
         if broken is not None:
             ledger.set_table(record.number, state="stopped", reason=broken)
             shop.stopped[record.number] = broken

@@ -6,7 +6,9 @@ Imports everything; only the command line, the demo, the benches and `bridge.run
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +20,7 @@ from bridge.check import key_findings
 from bridge.config import Config
 from bridge.embedding.identity import require_fit
 from bridge.engram.client import Address, EngramTarget
-from bridge.errors import ConfigError, Fatal, LedgerError
+from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
@@ -120,7 +122,11 @@ def unfit(plan: TablePlan) -> str | None:
 
 def column_facts(table: Table) -> list[dict[str, Any]]:
     """A table's definition as the ledger keeps it, to be compared at the next start."""
-    return [{"name": column.name, "type": column.type.oid, "declared": column.declared} for column in table.columns]
+    places = {name: place for place, name in enumerate(table.key)}
+    return [
+        {"name": column.name, "type": column.type.oid, "declared": column.declared, "key": places.get(column.name)}
+        for column in table.columns
+    ]
 
 
 def changed_columns(record: TableRecord, table: Table) -> tuple[str | None, list[str]]:
@@ -131,6 +137,10 @@ def changed_columns(record: TableRecord, table: Table) -> tuple[str | None, list
             return f"its column {column['name']!r} was dropped or renamed", []
         if now[column["name"]] != column["type"]:
             return f"its column {column['name']!r} has another type", []
+    if {column["name"]: column.get("key") for column in record.columns if column.get("key") is not None} != {
+        name: place for place, name in enumerate(table.key)
+    } and any("key" in column for column in record.columns):
+        return "its primary key has other columns", []
     before = {column["name"] for column in record.columns}
     return None, [name for name in now if name not in before]
 
@@ -173,6 +183,7 @@ class SourceSetup:
             self._make(facts)
         else:
             self.verify()
+            self._join(facts["publication"])
         facts = self.ledger.facts()
         if "barrier" not in facts:
             self._barrier()
@@ -210,7 +221,8 @@ class SourceSetup:
         if existing is not None:
             slots.drop_slot(self.connection, name)  # made by a start that was killed before it could note the position
         identity = source_identity(self.config)
-        with connect(self.config.source.url, application_name="engram-bridge setup", replication=True) as walsender:
+        replicating = connect(self.config.source.url, application_name="engram-bridge setup", replication=True)
+        with replicating as walsender, self._holders_named():
             point = slots.create_slot(walsender, name)
         self.ledger.put_facts(
             {
@@ -227,6 +239,40 @@ class SourceSetup:
             }
         )
         logger.info("made publication and slot", extra={"slot": name, "publication": publication})
+
+    def _join(self, publication: str) -> None:
+        """Tables that came since join the publication, and the barrier is passed again before they are read (law 2).
+
+        One that was carried and is not published any more does not: its changes since then are lost, and it will be stopped.
+        """
+        new = {record.label for record in self.ledger.tables() if record.state == "new"}
+        joining = [table for table in self.tables if ".".join(table) in new]
+        with translated():
+            members = slots.published(self.connection, publication)
+        if set(joining) - members:
+            self.ledger.drop_fact("barrier")
+            version = self.connection.info.server_version
+            slots.ensure_publication(self.connection, publication, joining, server_version=version)
+
+    @contextmanager
+    def _holders_named(self) -> Iterator[None]:
+        """While the server waits, without a word, for transactions that must end before there can be a slot: tell whose."""
+        done = threading.Event()
+        watcher = connect(self.config.source.url, application_name="engram-bridge setup")
+
+        def look() -> None:
+            with suppress(BridgeError, psycopg.Error):  # the connection is closed when the slot is there
+                while not done.wait(0.1):
+                    slots.barrier(watcher, on_wait=self._waits)
+
+        thread = threading.Thread(target=look, name="slot-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.close()
+            thread.join()
 
     def _barrier(self) -> None:
         """Every transaction that ran when the slot was made has ended: what it wrote is in a chunk or in the stream."""

@@ -43,6 +43,8 @@ class Workshop:
     clock: Clock = time.monotonic
     wall: Clock = time.time
     visibility_patience: float = VISIBILITY_PATIENCE
+    retry_first: float = RETRY_FIRST
+    retry_last: float = RETRY_LAST
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,7 +82,6 @@ class Workshop:
             and stamp.ledger == self.ledger_id
         )
 
-
-def retry_delay(attempts: int) -> float:
-    """Seconds until a parked key is tried again by itself."""
-    return min(RETRY_FIRST * 2.0**attempts, RETRY_LAST)
+    def retry_delay(self, attempts: int) -> float:
+        """Seconds until a parked key is tried again by itself: longer each time."""
+        return min(self.retry_first * 2.0 ** min(attempts, 30), self.retry_last)
