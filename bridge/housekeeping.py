@@ -6,6 +6,7 @@ import logging
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 ASK_SECONDS = 3.0
 COLLECT_SECONDS = 600.0
+LOOK_SECONDS = 5.0
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
 
@@ -75,11 +77,14 @@ class Housekeeping:
     resyncs: set[int]
     source: Source
     watch: TargetWatch | None = None
+    look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
     _reloads: list[tuple[TablePlan, Token | None]] = field(default_factory=list)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
+    _looked: float = field(default_factory=time.monotonic)
+    _rereads: dict[int, Token] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -123,6 +128,7 @@ class Housekeeping:
         self._requests()
         self._due()
         self._resync()
+        self._look()
         self._collect()
         self._ask_source()
 
@@ -206,26 +212,41 @@ class Housekeeping:
                 if token is not None:
                     token.done("written")
                     token.done("proven")
+        states = {record.number: record.state for record in self.shop.ledger.tables()} if self.resyncs else {}
         for number in list(self.resyncs):
-            known = self.shop.mapping.numbered.get(number)
-            loading = self.loader.progress.get(number)
-            if known is None or (loading is not None and loading.chunks_done < loading.chunks):
-                continue  # what is still being read may have been read by the old definition
-            if self._put_keys(known):
+            if number not in self._rereads:
+                known = self.shop.mapping.numbered.get(number)
+                if known is not None and states[number] == "loaded":  # before, rows may yet come by the old definition
+                    self._put_keys(known)
+            token = self._rereads.get(number)
+            if states[number] == "stopped" or (token is not None and token.complete("proven")):
+                self._rereads.pop(number, None)
                 self.shop.ledger.drop_fact(f"resync:{number}")
                 self.resyncs.discard(number)
 
-    def _put_keys(self, plan: TablePlan) -> bool:
+    def _look(self) -> None:
+        """What the stream does not announce stands in the catalogue."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self.look()
+
+    def _put_keys(self, plan: TablePlan) -> None:
+        """Have all known rows read again; the token is complete, and the resync over, when all of them are recorded."""
+        token = Token(threading.Lock(), streamed=False)
         keys = [
             key for shard in range(len(plan.spaces)) for key, entry in self.shop.ledger.scan(plan.number, shard) if entry.live
         ]
         for key in keys:
             while not self.pool.wait_for_room(background=True, timeout=0.5):
                 if self._ending.is_set():
-                    return False
-            self._refresh((plan.number, key), retry=False)
+                    return
+            work = Work(plan, key, background=True, refresh=True)
+            work.belongs_to(token)
+            self.pool.put(work)
+        self.pool.wake()
+        token.closed = True
+        self._rereads[plan.number] = token
         logger.info("reading a table's rows again", extra={"table": plan.table.label, "count": len(keys)})
-        return True
 
     def _put_rows(self, plan: TablePlan, token: Token | None) -> bool:
         for row in self.loader.rows(plan):

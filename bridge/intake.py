@@ -1,7 +1,8 @@
 """From events to works: what the stream says becomes keys in lanes, each counted to its transaction.
 
-A relation message is compared with the plan of its table. A column that was added is carried on; one that was dropped, renamed or
-retyped, and an identity that no longer holds the memory key, stop that table with a sentence, and the others go on (law 8).
+A relation message is compared with the plan of its table, and where they differ in columns, with the catalogue. A column that
+was added is carried on; one that was dropped, renamed or retyped, and an identity that no longer holds the memory key, stop that
+table with a sentence, and the others go on (law 8).
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bridge.changes import Begin, Commit, Event, Heartbeat, Keepalive, Relation, RelationSeen, Row, RowChange, Truncated
+from bridge.changes import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Event,
+    Heartbeat,
+    Keepalive,
+    Relation,
+    RelationSeen,
+    Row,
+    RowChange,
+    Truncated,
+)
 from bridge.errors import MappingError
 from bridge.frontier import Frontier, Token
 from bridge.lsn import make_version
@@ -33,18 +46,26 @@ class Tables(Protocol):
         """Durably park a whole table."""
 
     def redefine(self, plan: TablePlan) -> TablePlan | None:
-        """A column was added: the plan that carries it, or None when the table cannot be carried any more."""
+        """The plan that fits the catalogue now, or None when the table cannot be carried any more."""
 
 
 @dataclass(slots=True)
 class _Binding:
-    """How rows of a relation become rows of a plan: positions in the relation's order, None when they are the same."""
+    """How rows of a relation become rows of a plan: positions in the relation's order, None when they are the same.
+
+    `incomplete`: the announcement is older than a column of the plan, whose place is -1; such a row is read again.
+    """
 
     plan: TablePlan
     order: tuple[int, ...] | None
+    incomplete: bool = False
 
     def row(self, row: Row) -> Row:
-        return row if self.order is None else tuple(row[position] for position in self.order)
+        if self.order is None:
+            return row
+        if self.incomplete:
+            row = (*row, UNCHANGED)
+        return tuple([row[position] for position in self.order])
 
 
 @dataclass(slots=True)
@@ -107,25 +128,31 @@ class Intake:
 
     def _bind(self, relation: Relation) -> _Binding | None:
         plan = self.shop.mapping.plans.get(relation.label)
-        if plan is None or plan.number in self.shop.stopped:
+        if plan is None:
+            self._renamed(relation)
             return None
-        reason = broken(plan, relation)
-        if reason is not None:
-            self.tables.stop_table(plan, reason)
+        if plan.number in self.shop.stopped:
             return None
+        position = {column.name: index for index, column in enumerate(relation.columns)}
         known = {column.name for column in plan.table.columns} | set(plan.table.generated) | set(plan.left_out)
-        if any(column.name not in known for column in relation.columns):
+        if any(name not in known for name in position) or any(column.name not in position for column in plan.table.columns):
+            # The stream can be behind the catalogue: a column that is not announced yet, or not any more, is no fault by itself.
             changed = self.tables.redefine(plan)
             if changed is None:
                 return None
             plan = changed
-        position = {column.name: index for index, column in enumerate(relation.columns)}
-        missing = [column.name for column in plan.table.columns if column.name not in position]
-        if missing:
-            self.tables.stop_table(plan, f"the stream does not send its column {missing[0]!r}")
+        reason = broken(plan, relation)
+        if reason is not None:
+            self.tables.stop_table(plan, reason)
             return None
-        order = tuple(position[column.name] for column in plan.table.columns)
-        return _Binding(plan, None if order == tuple(range(len(relation.columns))) else order)
+        order = tuple(position.get(column.name, -1) for column in plan.table.columns)
+        return _Binding(plan, None if order == tuple(range(len(relation.columns))) else order, incomplete=-1 in order)
+
+    def _renamed(self, relation: Relation) -> None:
+        """A table that is carried comes under a name that is not: none of its changes would be seen."""
+        for plan in list(self.shop.mapping.plans.values()):
+            if plan.table.oid == relation.oid:
+                self.tables.stop_table(plan, f"it was renamed to {relation.label}")
 
     # rows
 
@@ -188,17 +215,18 @@ class Intake:
 
 
 def broken(plan: TablePlan, relation: Relation) -> str | None:
-    """Why the announced definition cannot be carried by this plan; None when it can."""
+    """Why the announced definition cannot be carried by this plan; None when it can.
+
+    That a column of the plan is not announced says nothing here: the announcement can be older than the column.
+    """
     announced = {column.name: column for column in relation.columns}
     for column in plan.table.columns:
         now = announced.get(column.name)
-        if now is None:
-            return f"its column {column.name!r} was dropped or renamed"
-        if now.type_oid != column.type.oid:
+        if now is not None and now.type_oid != column.type.oid:
             return f"its column {column.name!r} has another type"
     if relation.identity == "n" or (plan.keyless and relation.identity != "f"):
         return "its replica identity no longer names the rows that change"
-    lacking = [name for name in plan.table.key if not announced[name].is_identity]
+    lacking = [name for name in plan.table.key if name not in announced or not announced[name].is_identity]
     if lacking:
         return f"its replica identity no longer holds the key column {lacking[0]!r}"
     return None

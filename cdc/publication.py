@@ -35,8 +35,8 @@ def ensure_publication(
         return list(tables)
     _refuse(name, found, server_version)
     with translated():
-        published = _published(connection, name)
-    missing = [table for table in tables if table not in published]
+        members = published(connection, name)
+    missing = [table for table in tables if table not in members]
     if missing:
         statement = sql.SQL("alter publication {} add table {}").format(sql.Identifier(name), _list(missing))
         _execute(connection, statement, name)
@@ -120,8 +120,8 @@ def _refuse(name: str, found: dict[str, Any], server_version: int) -> None:
         )
 
 
-def _published(connection: psycopg.Connection, name: str) -> set[TableName]:
-    """Members as they were named: `pg_publication_tables` would show a partitioned table's leaves instead on 12."""
+def published(connection: psycopg.Connection, name: str) -> set[TableName]:
+    """The members of a publication as they were named: on 12 `pg_publication_tables` would show a partitioned table's leaves."""
     rows = connection.execute(
         """
         select namespace.nspname, relation.relname

@@ -15,7 +15,7 @@ from bridge.errors import BridgeError, ConfigError, Fatal, SlotLost, SourceChang
 from bridge.lsn import Lsn, format_lsn, parse_lsn
 from bridge.postgres import translated
 from cdc.barrier import Waiting, barrier
-from cdc.publication import drop_publication, ensure_publication
+from cdc.publication import drop_publication, ensure_publication, published
 
 __all__ = [
     "Holder",
@@ -29,6 +29,7 @@ __all__ = [
     "drop_slot",
     "ensure_publication",
     "inspect_slot",
+    "published",
     "server_options",
     "start_statement",
     "system_identity",

@@ -223,5 +223,5 @@ class Loader:
 
     def _loaded(self, plan: TablePlan) -> None:
         position = max((chunk.reached for chunk in self.ledger.chunks(plan.number)), default=0)
-        self.ledger.set_table(plan.number, state="loaded", reached=position)
+        self.ledger.loaded(plan.number, position)
         logger.info("a table is loaded", extra={"table": plan.table.label})

@@ -191,7 +191,15 @@ class Ledger:
             connection.execute(delete(tables.chunks).where(tables.chunks.c.tbl == table))
             if rows:
                 connection.execute(tables.chunks.insert(), rows)
-            connection.execute(update(tables.tables).where(tables.tables.c.number == table).values(state="loading"))
+            t = tables.tables.c
+            connection.execute(update(tables.tables).where(t.number == table, t.state != "stopped").values(state="loading"))
+
+    def loaded(self, table: int, reached: Lsn) -> None:
+        """The last chunk of a table is recorded. A table that was stopped meanwhile stays so."""
+        t = tables.tables.c
+        with self.writing() as connection:
+            loaded = update(tables.tables).where(t.number == table, t.state != "stopped")
+            connection.execute(loaded.values(state="loaded", reached=reached))
 
     def chunks(self, table: int) -> list[ChunkRecord]:
         """The chunk plan of a table."""

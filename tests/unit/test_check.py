@@ -86,7 +86,7 @@ RULES = [
     (_facts(slot=replace(SLOT, plugin="wal2json")), "slot.other", "error", "wal2json", "pg_drop_replication_slot('s')"),
     (_facts(slot=replace(SLOT, database="other")), "slot.other", "error", "in the database other", "source.slot"),
     (_facts(slot=replace(SLOT, lost="wal_removed"), ledger=OWN), "slot.lost", "error", "is lost (wal_removed)", "new ledger"),
-    (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use its ledger"),
+    (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use the ledger it belongs to"),
     (_facts(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
     (
         _table(readable=False),
