@@ -74,6 +74,18 @@ def connect(url: str, *, application_name: str = "engram-bridge", replication: b
         return psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
 
 
+def send_as_it_is(pgconn: pq.abc.PGconn, *, wanted: bool = True) -> None:
+    """From a SQL_ASCII database, have the bytes as they are, or be held to UTF-8 again; nothing to do for any other.
+
+    Such a database can hold what is no UTF-8. Under client_encoding UTF8 the server fails there, a COPY as a whole and a slot for
+    good; so what carries rows is read without conversion, and judged value by value (law 8).
+    """
+    if pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+        result = pgconn.exec_(b"set client_encoding to " + (b"sql_ascii" if wanted else b"utf8"))
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Driver errors leave as ours: SourceUnavailable for what goes away by itself, Fatal with the SQLSTATE for the rest."""

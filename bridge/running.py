@@ -286,8 +286,15 @@ def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) 
 
     def open_stream(start: Lsn) -> ChangeSource:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
-            SourceSetup(config, ledger, connection, names).verify()
-        return StreamSource(config.source.url, source.slot, source.publication, start=start)
+            setup = SourceSetup(config, ledger, connection, names)
+            setup.verify()
+            stream = StreamSource(config.source.url, source.slot, source.publication, start=start)
+            try:
+                setup.verify()  # again, now that we hold the slot: nobody can have made another one in between
+            except BaseException:
+                stream.abandon()
+                raise
+        return stream
 
     return open_stream
 

@@ -83,6 +83,10 @@ class StreamSource:
         """Tell the server the confirmed position and end the stream. Raises SourceUnavailable when it was broken already."""
         self._reader.close()
 
+    def abandon(self) -> None:
+        """End without telling the slot anything."""
+        self._reader.abandon()
+
     @property
     def received(self) -> Lsn:
         """The highest position read off the wire."""

@@ -25,7 +25,7 @@ from psycopg import pq
 
 from bridge.errors import BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
 from bridge.lsn import Lsn
-from bridge.postgres import connect, translate, translated
+from bridge.postgres import connect, send_as_it_is, translate, translated
 from cdc.slot import inspect_slot, server_options, start_statement
 
 logger = logging.getLogger(__name__)
@@ -130,6 +130,10 @@ class WalReader:
         finally:
             self._connection.close()
 
+    def abandon(self) -> None:
+        """End the connection without a word: nothing is told to a slot that is not ours."""
+        self._connection.close()
+
     # opening
 
     def _fit(self, interval: float) -> float:
@@ -141,6 +145,7 @@ class WalReader:
     def _start(self, start: Lsn, options: dict[str, str]) -> None:
         statement = start_statement(self.slot, start, options).as_bytes(self._connection)
         with translated():
+            send_as_it_is(self._connection.pgconn)
             result = self._connection.pgconn.exec_(statement)
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise self._failure(psycopg.errors.error_from_result(result))

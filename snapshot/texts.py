@@ -16,7 +16,7 @@ import psycopg
 from psycopg import pq, sql
 
 from bridge.changes import Row, Value
-from bridge.postgres import copy_out, translated
+from bridge.postgres import copy_out, send_as_it_is, translated
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _MEANING = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -29,7 +29,7 @@ def copy_rows(conn: psycopg.Connection[Any], query: sql.Composable) -> Iterator[
     """
     command = sql.SQL("copy ({}) to stdout").format(query).as_bytes(conn)
     pgconn = conn.pgconn
-    with _errors(pgconn):
+    with _errors(pgconn), _as_it_is(pgconn):
         result = pgconn.exec_(command)
         if result.status != pq.ExecStatus.COPY_OUT:
             raise psycopg.errors.error_from_result(result)
@@ -82,8 +82,9 @@ def fetch(conn: psycopg.Connection[Any], query: sql.Composable, parameters: Sequ
 
     Raises SourceUnavailable, and Fatal when the server refuses the query.
     """
-    with _errors(conn.pgconn):
-        result = conn.pgconn.exec_params(query.as_bytes(conn), list(parameters), result_format=pq.Format.TEXT)
+    command = query.as_bytes(conn)
+    with _errors(conn.pgconn), _as_it_is(conn.pgconn):
+        result = conn.pgconn.exec_params(command, list(parameters), result_format=pq.Format.TEXT)
         if result.status != pq.ExecStatus.TUPLES_OK:
             raise psycopg.errors.error_from_result(result)
     value, columns = result.get_value, range(result.nfields)
@@ -120,6 +121,17 @@ def _errors(pgconn: pq.abc.PGconn) -> Iterator[None]:
             if pgconn.status == pq.ConnStatus.BAD and not isinstance(error, psycopg.OperationalError):
                 raise psycopg.OperationalError("the connection was lost") from error
             raise
+
+
+@contextlib.contextmanager
+def _as_it_is(pgconn: pq.abc.PGconn) -> Iterator[None]:
+    """Rows of a SQL_ASCII database come unconverted; everything else on the connection, the catalogue's names, is UTF-8."""
+    send_as_it_is(pgconn)
+    try:
+        yield
+    finally:
+        if pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            send_as_it_is(pgconn, wanted=False)
 
 
 def _end_copy(conn: psycopg.Connection[Any]) -> None:

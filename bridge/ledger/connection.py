@@ -76,8 +76,8 @@ def translated(location: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         hint = "The run can be started again once the ledger can be written; nothing was acknowledged that is not in it."
-        if "full" in cause:
-            hint = "The disk is full: make room. " + hint
+        if "full" in cause or "disk I/O error" in cause:
+            hint = "The disk is full, or fails: make room. " + hint
         if isinstance(error, OperationalError) and "readonly" in cause:
             hint = "The file or its folder is read-only. " + hint
         raise LedgerError(f"the ledger {location} cannot be used: {cause}", hint=hint) from error
