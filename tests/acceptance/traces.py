@@ -68,7 +68,7 @@ def refused(rig: Rig, code: int, *says: str, command: tuple[str, ...] = ("run", 
     assert done.returncode == code, said
     assert "Traceback" not in said, said
     if "check" not in command:
-        assert re.search(r"^error: .+\n  → .+", done.stderr, re.MULTILINE), said
+        assert re.search(r"^error: (?s:.+?)\n  → .+", done.stderr, re.MULTILINE), said
     for part in says:
         assert part in said, f"{part!r} is not in: {said}"
     return said
