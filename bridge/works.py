@@ -85,8 +85,10 @@ def merge(earlier: Work, later: Work) -> Work:
     An unchanged column is carried forward from the earlier row only when both came by the stream and in its order: then no
     change of the key lies between them. A snapshot row can be older than a change that has been applied since, and so can a
     change that is delivered again. A row that came to this key by a change of its key has its unchanged columns from elsewhere:
-    nothing is carried over it.
+    nothing is carried over it. The earlier work is used up: its lists go on, so that a hot key costs each change the same.
     """
+    earlier.tokens.extend(later.tokens)
+    earlier.unwritten.extend(later.unwritten)
     newer, older = (later, earlier) if later.version >= earlier.version else (earlier, later)
     if newer.kind is Kind.NOTHING:
         newer, older = older, newer
@@ -111,8 +113,8 @@ def merge(earlier: Work, later: Work) -> Work:
         attempts=max(earlier.attempts, later.attempts),
         not_before=min(earlier.not_before, later.not_before),
         waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
-        tokens=earlier.tokens + later.tokens,
-        unwritten=earlier.unwritten + later.unwritten,
+        tokens=earlier.tokens,
+        unwritten=earlier.unwritten,
         size=max(earlier.size, later.size),
     )
 

@@ -242,13 +242,17 @@ def test_a_huge_transaction_during_the_snapshot_passes_in_bounded_memory(make_ri
     rig.sql(
         """
         do $$ begin
-            for round in 1..12 loop
+            for round in 1..45 loop
                 for n in 0..2 loop
-                    execute format('insert into wide_%s select g + 10000 * %s, repeat(md5(g::text), 8), %L
-                                    from generate_series(1, 3000) g', n, round, 'added');
-                    execute format('update wide_%s set b = %L where id %% 10000 <= 40', n, 'round ' || round);
-                    execute format('delete from wide_%s where id > 10000 and id %% 10000 > 100', n);
+                    execute format('insert into wide_%s select g + 10000, repeat(md5(g::text), 8), %L
+                                    from generate_series(1, 500) g', n, 'comes and goes');
+                    execute format('update wide_%s set b = %L where id > 10000', n, 'round ' || round);
+                    execute format('delete from wide_%s where id > 10000', n);
                 end loop;
+            end loop;
+            for n in 0..2 loop
+                execute format('insert into wide_%s select g + 20000, repeat(md5(g::text), 8), %L
+                                from generate_series(1, 4000) g', n, 'stays');
             end loop;
         end $$
         """

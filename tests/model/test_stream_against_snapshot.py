@@ -23,6 +23,8 @@ OPS = st.builds(
     big=st.one_of(st.none(), st.sampled_from(["B1", "B2"])),
     parent=st.one_of(st.none(), IDS),
     new_id=IDS,
+    code=st.one_of(st.none(), st.integers(1, 4)),
+    ref=st.one_of(st.none(), st.integers(1, 4)),
 )
 
 
@@ -60,9 +62,18 @@ class Interleavings(RuleBasedStateMachine):
         if not self.world.ledger.chunks(self.world.record.number)[number].done:
             self.world.read_chunk(number)
 
+    @rule(number=st.sampled_from([None, 0, 1]))
+    def a_lane_steps(self, number: int | None) -> None:
+        self.world.step(number)
+
     @rule()
-    def a_lane_steps(self) -> None:
-        self.world.step()
+    def the_stream_is_connected_again(self) -> None:
+        self.world.reconnect()
+
+    @rule(seconds=st.sampled_from([0.0, 50.0, 1_000.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.time += seconds
+        self.world.tick()
 
     @rule(after=st.integers(1, 6))
     def the_bridge_is_killed_between_write_and_record(self, after: int) -> None:
@@ -87,16 +98,14 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(keep=st.integers(0, 3))
     def the_target_is_restarted(self, keep: int) -> None:
-        from bridge.works import Comparison
-
         self.world.target.restart(keep)
-        self.world.lane.put_job(Comparison("things", self.world.target.epoch()))
+        self.world.compare()
 
     @rule(key=IDS, suspect=st.booleans())
     def a_repair_puts_a_key(self, key: int, suspect: bool) -> None:
         self.world.put(key, suspect=suspect)
 
-    @precondition(lambda self: self.world.lane.waiting == 0)
+    @precondition(lambda self: self.world.waiting == 0)
     @rule()
     def tombstones_are_collected(self) -> None:
         self.world.collect()
@@ -108,14 +117,6 @@ class Interleavings(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.world.settle()
-            for _ in range(3):  # parked keys are tried again by a timer
-                waiting = self.world.ledger.parked_keys()
-                for (_table, key), parked in waiting:
-                    assert parked.reason == "unproven"
-                    from bridge.works import Work
-
-                    self.world.pool.put(Work(self.world.plan, key, refresh=True, retry=True))
-                self.world.settle()
             self.world.check()
         finally:
             self.world.ledger.close()

@@ -6,6 +6,7 @@ the product's own; only source and target are models, and the target keeps the r
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from bridge.changes import (
 )
 from bridge.errors import TargetUnavailable
 from bridge.frontier import ChunkToken, Frontier, Token
+from bridge.gate import Entry
 from bridge.intake import Intake
 from bridge.lane import Lane
 from bridge.ledger import ChunkRecord, Ledger
@@ -44,18 +46,25 @@ from bridge.workshop import Workshop
 INT4 = TypeInfo(23, "pg_catalog", "int4", category="N")
 TEXT = TypeInfo(25, "pg_catalog", "text", category="S")
 OID = 4711
-NAMES = ("id", "name", "big", "parent")
+NAMES = ("id", "name", "big", "parent", "code", "ref")
+NUMBERS = ("id", "parent", "code", "ref")
+SPACES = ("things-0", "things-1")
+LIMIT = 2
+"""Rows that a space takes while all else goes on; at the end there is room for all."""
 TABLE = Table(
     oid=OID,
     schema="public",
     name="things",
     columns=tuple(
-        Column(name, INT4 if name in ("id", "parent") else TEXT, "integer" if name in ("id", "parent") else "text", number)
+        Column(name, INT4 if name in NUMBERS else TEXT, "integer" if name in NUMBERS else "text", number)
         for number, name in enumerate(NAMES, 1)
     ),
     key=("id",),
     identity_columns=("id",),
-    foreign_keys=(ForeignKey("things_parent_fkey", ("parent",), ("public", "things"), ("id",)),),
+    foreign_keys=(
+        ForeignKey("things_parent_fkey", ("parent",), ("public", "things"), ("id",)),
+        ForeignKey("things_ref_fkey", ("ref",), ("public", "things"), ("code",)),
+    ),
 )
 RELATION = Relation(
     OID, "public", "things", "d", tuple(RelationColumn(c.name, c.type.oid, -1, c.name == "id") for c in TABLE.columns)
@@ -69,7 +78,8 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Op:
-    """One statement of the application. `big` None leaves the large column alone in an update."""
+    """One statement of the application. `big` None leaves the large column alone in an update. A `code` is unique: it is taken
+    only if no other row has it; `ref` points at a code, whether there is one or not."""
 
     kind: str
     id: int
@@ -77,6 +87,8 @@ class Op:
     big: str | None = None
     parent: int | None = None
     new_id: int | None = None
+    code: int | None = None
+    ref: int | None = None
 
 
 @dataclass
@@ -111,16 +123,19 @@ class Postgres:
         ordinal = len(changes) + 1
         parent = None if op.parent is None else str(op.parent)
         old = self.rows.get(op.id)
-        key_only = (str(op.id), None, None, None)
+        key_only = (str(op.id), None, None, None, None, None)
+        taken = {row[4] for key, row in self.rows.items() if key != op.id}
+        code = None if op.code is None or str(op.code) in taken else str(op.code)
+        ref = None if op.ref is None else str(op.ref)
         if op.kind == "truncate":
             self.rows.clear()
             changes.append(Truncated((RELATION,), ordinal))
         elif op.kind == "insert" and old is None:
-            self.rows[op.id] = (str(op.id), op.name, op.big or "", parent)
+            self.rows[op.id] = (str(op.id), op.name, op.big or "", parent, code, ref)
             changes.append(RowChange("insert", RELATION, self.rows[op.id], None, False, ordinal))
         elif op.kind == "update" and old is not None:
-            self.rows[op.id] = (str(op.id), op.name, old[2] if op.big is None else op.big, parent)
-            sent = (str(op.id), op.name, UNCHANGED if op.big is None else op.big, parent)
+            self.rows[op.id] = (str(op.id), op.name, old[2] if op.big is None else op.big, parent, code, ref)
+            sent = (str(op.id), op.name, UNCHANGED if op.big is None else op.big, parent, code, ref)
             changes.append(RowChange("update", RELATION, sent, None, False, ordinal))
         elif op.kind == "delete" and old is not None:
             del self.rows[op.id]
@@ -128,7 +143,7 @@ class Postgres:
         elif op.kind == "rekey" and old is not None and op.new_id is not None and op.new_id not in self.rows:
             del self.rows[op.id]
             self.rows[op.new_id] = (str(op.new_id), *old[1:])
-            sent = (str(op.new_id), old[1], UNCHANGED, old[3])
+            sent = (str(op.new_id), old[1], UNCHANGED, *old[3:])
             changes.append(RowChange("update", RELATION, sent, key_only, False, ordinal))
 
     def seen(self) -> dict[int, Row]:
@@ -176,6 +191,7 @@ class ModelTarget:
     """An Engram that acknowledges and drops, loses replies, forgets at a restart, and is a place to be killed at."""
 
     memories: dict[str, str] = field(default_factory=dict)
+    home: dict[str, str] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     starts: int = 1
     drop: set[int] = field(default_factory=set)
@@ -202,6 +218,7 @@ class ModelTarget:
             dropped = bool(self.drop) and (self.calls % 7) in self.drop
             if not dropped:
                 self.memories[write.memory_id] = write.content
+                assert self.home.setdefault(write.memory_id, space) == space, "a memory has one space"
                 self.first.setdefault(write.memory_id, write.content)
             self._tick()
             answers.append(Kept(write.memory_id, dropped and self.calls % 2 == 0))
@@ -218,7 +235,7 @@ class ModelTarget:
 
     def scan(self, space: str) -> Iterator[Stored]:
         self._tick()
-        yield from [Stored(memory_id, content) for memory_id, content in self.memories.items()]
+        yield from [Stored(i, content) for i, content in self.memories.items() if self.home[i] == space]
 
     def epoch(self) -> str:
         return str(self.starts)
@@ -252,8 +269,9 @@ class World:
         self.postgres = Postgres()
         self.target = ModelTarget()
         self.time = 0.0
+        self.limit = LIMIT
         self.ledger = Ledger(str(folder / "ledger.db"))
-        self.record = self.ledger.register("public.things", ["things"], [], 0)
+        self.record = self.ledger.register("public.things", SPACES, [], 0)
         self.ledger.plan(self.record.number, [ChunkRecord(0, None, ("3",)), ChunkRecord(1, ("3",), None)])
         self.chunk_tokens: list[ChunkToken] = []
         self.start(compare=False)
@@ -266,7 +284,7 @@ class World:
         self.recorder = Recorder(self.ledger, self.frontier)
         mapping = compile_mapping(
             [TABLE],
-            {"public.things": TableOptions()},
+            {"public.things": TableOptions(shards=len(SPACES))},
             Identity("ledger", "migration", "2026-01-01T00:00:00+00:00"),
             {"public.things": self.record.number},
         )
@@ -280,13 +298,17 @@ class World:
             mapping=mapping,
             ledger_id="ledger",
             clock=lambda: self.time,
-            visibility_patience=1e9,
+            wall=lambda: self.time,
+            visibility_patience=60.0,
+            limit=self.limit,
         )
         self.shop.floors[self.record.number] = self.ledger.tables()[0].floor
         self.pool = LanePool(self.shop)
-        self.lane = Lane("things", self.shop, pristine=True)
-        self.lane.live = self.ledger.live_counts().get((self.record.number, 0), 0)
-        self.pool.add(self.lane)
+        for shard, space in enumerate(SPACES):
+            lane = Lane(space, self.shop, pristine=True)
+            lane.live = self.ledger.live_counts().get((self.record.number, shard), 0)
+            self.pool.add(lane)
+        self.pool.refresh(self.ledger.stale_lookups())
         self.intake = Intake(self.shop, self.pool, self.frontier, self, 1)
         self.intake.accept([RelationSeen(RELATION)])
         self.delivered = next(
@@ -295,7 +317,36 @@ class World:
         self.within = 0
         self.chunk_tokens = []
         if compare:
-            self.lane.put_job(Comparison("things", self.target.epoch()))
+            self.compare()
+
+    def compare(self) -> None:
+        """Have every space compared."""
+        for lane in self.lanes:
+            lane.put_job(Comparison(lane.space, self.target.epoch()))
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Both lanes."""
+        return self.pool.lanes
+
+    @property
+    def waiting(self) -> int:
+        """What waits in any lane."""
+        return sum(lane.waiting for lane in self.lanes)
+
+    def reconnect(self) -> None:
+        """The stream breaks and begins again at the confirmed position; what waits in the lanes stays there."""
+        start = self.recorder.confirmed
+        self.frontier.restart(start)
+        self.intake.restart()
+        self.intake.accept([RelationSeen(RELATION)])
+        self.delivered = next((n for n, t in enumerate(self.postgres.wal) if t.end_lsn > start), len(self.postgres.wal))
+        self.within = 0
+
+    def tick(self) -> None:
+        """The timer: parked keys whose time has come are tried again."""
+        for (_table, key), _parked in self.ledger.parked_keys(due=self.time):
+            self.pool.put(Work(self.plan, key, refresh=True, retry=True, background=True))
 
     # the bridge's steps
 
@@ -340,11 +391,12 @@ class World:
         """A repair, a retry, a reconciler: put a key."""
         self.pool.put(Work(self.plan, str(key), refresh=not suspect, suspect=suspect, background=True))
 
-    def step(self) -> bool:
-        """One step of the lane; False when it could not be done."""
+    def step(self, number: int | None = None) -> bool:
+        """One step of a lane, or of both; False when it could not be done."""
         self.time += 5.0
         try:
-            self.lane.step()
+            for lane in self.lanes if number is None else [self.pool.lane(SPACES[number])]:
+                lane.step()
             return True
         except TargetUnavailable:
             return False
@@ -356,7 +408,7 @@ class World:
     def collect(self) -> None:
         """Tombstones go when nothing below them can come any more."""
         chunks = self.ledger.chunks(self.record.number)
-        if all(chunk.done for chunk in chunks) and self.lane.waiting == 0:
+        if all(chunk.done for chunk in chunks) and self.waiting == 0:
             self.ledger.collect_tombstones(self.record.number, make_version(1, self.recorder.confirmed, 0))
 
     # the end
@@ -372,10 +424,14 @@ class World:
         while self.delivered < len(self.postgres.wal):
             self.deliver(100)
         self.deliver(1)
-        for _ in range(200):
-            if self.lane.waiting == 0:
+        self.limit = self.shop.limit = 100
+        for _ in range(400):
+            if self.waiting == 0 and not self.ledger.parked_keys():
                 break
             self.step()
+            if self.waiting == 0:
+                self.time += 1_000.0
+                self.tick()
         self.recorder.step()
 
     def expected(self) -> dict[str, str]:
@@ -384,7 +440,7 @@ class World:
 
     def check(self) -> None:
         """Engram and the ledger are what PostgreSQL is; nothing waits, nothing is parked."""
-        assert self.lane.waiting == 0, "the lane does not come to rest"
+        assert self.waiting == 0, "the lanes do not come to rest"
         assert self.ledger.parked_keys() == []
         found = {}
         for memory_id, content in self.target.memories.items():
@@ -393,28 +449,48 @@ class World:
             assert stamp.intact
             found[memory_id] = content[: content.rindex(',"_bridge":')] + "}"
         assert found == self.expected()
-        entries = dict(self.ledger.scan(self.record.number, 0))
+        entries = self.entries()
         assert {f"things_{key}" for key, entry in entries.items() if entry.live} == set(found)
         for key, entry in entries.items():
             if entry.live:
                 stamp = Stored("", self.target.memories[f"things_{key}"]).stamp()
                 assert self.shop.expected(entry, stamp)
-        edges = {(f"things_{key}", row[3]) for key, row in self.postgres.rows.items() if row[3] is not None}
-        assert self.edges() == {(child, parent) for child, parent in edges}
+        assert self.edges() == self.wanted_edges()
+        assert self.referred() == self.wanted_edges()
         assert self.recorder.confirmed >= self.postgres.end
-        assert self.lane.live == len(found)
+        for lane in self.lanes:
+            assert lane.live == sum(self.target.home[memory_id] == lane.space for memory_id in found)
 
-    def edges(self) -> set[tuple[str, str | None]]:
+    def entries(self) -> dict[str, Entry]:
+        """All that the ledger expects."""
+        return {key: entry for shard in range(len(SPACES)) for key, entry in self.ledger.scan(self.record.number, shard)}
+
+    def wanted_edges(self) -> set[tuple[str, str, str | None]]:
+        """The edges that PostgreSQL's rows make: child, constraint, key of the parent or None."""
+        codes = {row[4]: str(key) for key, row in self.postgres.rows.items() if row[4] is not None}
+        rows = [(f"things_{key}", row) for key, row in self.postgres.rows.items()]
+        direct = {(child, "things_parent_fkey", str(row[3])) for child, row in rows if row[3] is not None}
+        return direct | {(child, "things_ref_fkey", codes.get(row[5])) for child, row in rows if row[5] is not None}
+
+    def edges(self) -> set[tuple[str, str, str | None]]:
         """The ledger's edges."""
         with self.ledger.reading() as connection:
-            rows = connection.exec_driver_sql("select key, parent_key from edges").all()
-        return {(f"things_{row[0]}", row[1]) for row in rows}
+            rows = connection.exec_driver_sql("select key, constraint_name, parent_key from edges").all()
+        return {(f"things_{row[0]}", row[1], row[2]) for row in rows}
+
+    def referred(self) -> set[tuple[str, str, str | None]]:
+        """The edges in Engram's content."""
+        found = set()
+        for memory_id, content in self.target.memories.items():
+            for reference in json.loads(content)["_bridge"].get("refs", []):
+                to = reference["to"]
+                found.add((memory_id, reference["constraint"], None if to is None else to.removeprefix("things_")))
+        return found
 
     def confirmed_is_durable(self) -> None:
         """Law 4: every change up to the confirmed position is in the ledger, under its own or a later version."""
-        number = self.record.number
         floor = self.ledger.tables()[0].floor
-        entries = dict(self.ledger.scan(number, 0))
+        entries = self.entries()
         for transaction in self.postgres.wal:
             if transaction.end_lsn > self.recorder.confirmed:
                 break
