@@ -216,7 +216,8 @@ def test_a_second_run_is_told_who_is_there(rig: Rig) -> None:
     refused(
         rig, 1, f"the slot {rig.slot} exists, but this ledger did not make it", "in use by pid", "Use the ledger it belongs to"
     )
-    assert traces(rig) == before
+    after = traces(rig)
+    assert (after.spaces, after.slots, after.publications) == (before.spaces, before.slots, before.publications)
     assert not (rig.folder / "second.db").exists()
 
     assert process.poll() is None, rig.tail()
