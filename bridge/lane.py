@@ -31,7 +31,12 @@ BACKGROUND_BESIDE = 8
 """Works of the background in a step of a few of the stream's."""
 
 STEP_GOAL = 0.25
-"""Seconds a step should take at most: a slow target gets small batches, so that the stream's keys do not wait for long ones."""
+ALONE_GOAL = 1.0
+ALONE_SECONDS = 10.0
+"""Seconds a step should take at most: a slow target gets small batches, so that the stream's keys do not wait for long ones.
+
+While the stream has had nothing for this lane for `ALONE_SECONDS`, steps may take `ALONE_GOAL`: large batches cost less a row.
+"""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class Lane:
     _deferred: list[tuple[float, Key]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _batch: int = FIRST_BATCH
+    _streamed_at: float = -ALONE_SECONDS
     doing: int = 0
     """Background works of the step under way."""
 
@@ -154,6 +160,8 @@ class Lane:
             self._wake()
             taken: list[Work] = []
             self._take_from(self._stream, self._batch, taken)
+            if taken:
+                self._streamed_at = self.shop.clock()
             room = max(len(taken) // 2, BACKGROUND_BESIDE) if taken else self._batch
             self._take_from(self._background, len(taken) + room, taken)
             self.doing = sum(work.background for work in taken)
@@ -199,9 +207,10 @@ class Lane:
         self.shop.recorder.commit(batch.outcomes, batch.counters)
 
     def _pace(self, seconds: float, works: int) -> None:
-        if seconds > STEP_GOAL and works >= self._batch // 2:
+        goal = ALONE_GOAL if self.shop.clock() - self._streamed_at > ALONE_SECONDS else STEP_GOAL
+        if seconds > goal and works >= self._batch // 2:
             self._batch = max(self._batch // 2, 1)
-        elif seconds < STEP_GOAL / 2 and works >= self._batch:
+        elif seconds < goal / 2 and works >= self._batch:
             self._batch = min(self._batch * 2, LAST_BATCH)
 
     def _do(self, job: Sweep | Comparison) -> None:

@@ -43,11 +43,11 @@ def _existing(http: str, key: str | None) -> set[str]:
     with policy.translated():
         answer = httpx.get(f"{http}/api/v1/spaces", headers=headers, timeout=httpx.Timeout(30.0, connect=5.0))
         if answer.status_code != 200:
-            raise policy.unexpected(answer, "listing its spaces")
+            raise policy.unexpected(answer.status_code, "listing its spaces")
         try:
             return {str(space["id"]) for space in answer.json()["spaces"]}
         except (ValueError, KeyError, TypeError):
-            raise policy.unexpected(answer, "listing its spaces, in a form that is not Engram's") from None
+            raise policy.unexpected(answer.status_code, "listing its spaces, in a form that is not Engram's") from None
 
 
 def _space(target: EngramTarget, name: str, ledger_id: str | None) -> SpaceFacts:

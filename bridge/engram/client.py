@@ -7,6 +7,7 @@ to touch one; the space goes into header and message both.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
+import httpcore
 import httpx
 import numpy as np
 
@@ -39,6 +41,10 @@ PER_STORE = 0.5
 FORGET_WINDOW = 64
 PAGE = 1000
 READERS = 4
+READ_ALONE = 16
+"""Read-backs that a lane does itself: a few of the stream's never wait behind a large batch of another lane."""
+
+READ_TIMEOUTS = {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 _SERVICE = "/engram.v1.EngramService"
 _DROPPED = (0.88, 0.92)
 
@@ -64,8 +70,12 @@ class EngramTarget:
         headers = {"Authorization": f"Bearer {address.api_key}"} if address.api_key else {}
         self._metadata = [("authorization", f"Bearer {address.api_key}")] if address.api_key else None
         self._headers = headers
+        self._base = httpcore.URL(address.http)
+        self._base_path = self._base.target.decode().rstrip("/")
+        host = self._base.host + (b":%d" % self._base.port if self._base.port else b"")
+        self._raw_headers = [(b"Host", host), *((name.encode(), value.encode()) for name, value in headers.items())]
         self._local = threading.local()
-        self._clients: list[httpx.Client] = []
+        self._clients: list[httpx.Client | httpcore.ConnectionPool] = []
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix="read-back")
         self._readers = readers
         self._channel = grpc.insecure_channel(
@@ -98,12 +108,12 @@ class EngramTarget:
         with policy.translated():
             answer = self._http().post("/api/v1/spaces", json={"id": space}, timeout=FIRST_TOUCH)
             if answer.status_code != 201:
-                raise policy.unexpected(answer, f"opening the space {space}")
+                raise policy.unexpected(answer.status_code, f"opening the space {space}")
             page = self._http().get(
                 "/api/v1/memories", params={"limit": 1}, headers={"X-Memory-Space": space}, timeout=FIRST_TOUCH
             )
             if page.status_code != 200:
-                raise policy.unexpected(page, f"listing the space {space}")
+                raise policy.unexpected(page.status_code, f"listing the space {space}")
         counted = int(page.json()["tier_counts"]["hot"])
         self._values[space] = self.confidence * (1 - 0.5 * min(counted, self._capacity) / self._capacity)
         self._opened.add(space)
@@ -114,7 +124,7 @@ class EngramTarget:
         with policy.translated():
             answer = self._http().get("/api/v1/spaces", timeout=10.0)
             if answer.status_code != 200:
-                raise policy.unexpected(answer, "listing its spaces")
+                raise policy.unexpected(answer.status_code, "listing its spaces")
         for space in answer.json()["spaces"]:
             if space["id"] == "default":
                 return str(space["created_at"])
@@ -201,7 +211,7 @@ class EngramTarget:
     def read(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
         """See `Target.read`."""
         assert space in self._opened, "a space is opened before it is read: a read would create it"
-        if len(memory_ids) <= self._readers:
+        if len(memory_ids) <= READ_ALONE:
             return self._read_some(space, memory_ids)
         size = -(-len(memory_ids) // self._readers)
         parts = [memory_ids[start : start + size] for start in range(0, len(memory_ids), size)]
@@ -209,19 +219,21 @@ class EngramTarget:
         return [stored for job in jobs for stored in job.result()]
 
     def _read_some(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
-        client = self._http()
-        headers = {"X-Memory-Space": space}
+        """The path that every proof takes: through httpx's own engine, which costs less than half of a request of httpx."""
+        pool = self._engine()
+        headers = [*self._raw_headers, (b"X-Memory-Space", space.encode())]
         found: list[Stored | None] = []
         with policy.translated():
             for memory_id in memory_ids:
-                answer = client.get(f"/api/v1/memories/{quote(memory_id, safe='')}", headers=headers)
-                if answer.status_code == 200:
-                    memory = answer.json()
-                    found.append(Stored(memory["id"], memory["content"]))
-                elif answer.status_code == 404:
+                target = f"{self._base_path}/api/v1/memories/{quote(memory_id, safe='')}".encode()
+                url = httpcore.URL(scheme=self._base.scheme, host=self._base.host, port=self._base.port, target=target)
+                answer = pool.request(b"GET", url, headers=headers, extensions={"timeout": READ_TIMEOUTS})
+                if answer.status == 200:
+                    found.append(_stored(answer.content))
+                elif answer.status == 404:
                     found.append(None)
                 else:
-                    raise policy.unexpected(answer, "reading a memory")
+                    raise policy.unexpected(answer.status, "reading a memory")
         return found
 
     def scan(self, space: str) -> Iterator[Stored]:
@@ -234,7 +246,7 @@ class EngramTarget:
                     "/api/v1/memories", params={"limit": PAGE, "offset": offset}, headers={"X-Memory-Space": space}, timeout=CALL
                 )
                 if answer.status_code != 200:
-                    raise policy.unexpected(answer, f"listing the space {space}")
+                    raise policy.unexpected(answer.status_code, f"listing the space {space}")
             memories = answer.json()["memories"]
             yield from (Stored(memory["id"], memory["content"]) for memory in memories)
             if len(memories) < PAGE:
@@ -282,7 +294,7 @@ class EngramTarget:
         with policy.translated():
             answer = self._http().get("/health", timeout=10.0)
             if answer.status_code != 200:
-                raise policy.unexpected(answer, "/health")
+                raise policy.unexpected(answer.status_code, "/health")
         return str(answer.json().get("version", "unknown"))
 
     def _http(self) -> httpx.Client:
@@ -293,6 +305,26 @@ class EngramTarget:
             self._local.client = client
             self._clients.append(client)
         return client
+
+    def _engine(self) -> httpcore.ConnectionPool:
+        """One connection a thread, opened anew when the server has closed it."""
+        pool: httpcore.ConnectionPool | None = getattr(self._local, "pool", None)
+        if pool is None:
+            pool = httpcore.ConnectionPool(max_connections=1, keepalive_expiry=30.0)
+            self._local.pool = pool
+            self._clients.append(pool)
+        return pool
+
+
+def _stored(body: bytes) -> Stored:
+    """The memory of an answer. Raises TargetUnavailable for what no Engram would say."""
+    try:
+        memory = json.loads(body)
+        return Stored(memory["id"], memory["content"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TargetUnavailable(
+            "Engram answered a memory in a form that is not its own", hint="Is something else between the bridge and Engram?"
+        ) from error
 
 
 def _unit(vector: Any) -> Any:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 
 import grpc
+import httpcore
 import httpx
 
 from bridge.errors import BridgeError, TargetRejected, TargetUnavailable
@@ -39,6 +40,10 @@ def translate(error: grpc.RpcError) -> BridgeError:
     return TargetUnavailable(f"Engram cannot be written now: {code.name}: {details}", hint=hint)
 
 
+CONNECTION_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+"""What httpx's engine raises where httpx itself raises HTTPError."""
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """gRPC and HTTP errors leave as ours."""
@@ -46,14 +51,14 @@ def translated() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise translate(error) from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, *CONNECTION_ERRORS) as error:
         raise TargetUnavailable(
             f"Engram cannot be read now: {type(error).__name__}: {error}",
             hint="Check that the server runs and that target is right.",
         ) from error
 
 
-def unexpected(response: httpx.Response, what: str) -> TargetUnavailable:
-    """Our error for an HTTP answer that is neither the thing asked for nor its absence."""
-    hint = "Set target.api_key, or ENGRAM_API_KEY." if response.status_code in (401, 403) else ""
-    return TargetUnavailable(f"Engram answered {response.status_code} to {what}", hint=hint)
+def unexpected(status: int, what: str) -> TargetUnavailable:
+    """Our error for an HTTP status that says neither the thing asked for nor its absence."""
+    hint = "Set target.api_key, or ENGRAM_API_KEY." if status in (401, 403) else ""
+    return TargetUnavailable(f"Engram answered {status} to {what}", hint=hint)
