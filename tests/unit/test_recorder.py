@@ -1,58 +1,64 @@
-"""The recorder and a ledger that fails: whoever waits for durability is told, and nobody waits for ever."""
+"""Law 4: what is told to the slot is what the ledger has made durable, and nothing else."""
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from bridge.errors import LedgerError
 from bridge.frontier import Frontier
-from bridge.ledger import Batch, Outcome
+from bridge.ledger import Batch, Ledger
+from bridge.memories import Key
 from bridge.recorder import Recorder
 
 
-class FullLedger:
-    """Fails at the first record, once another submission has come in meanwhile."""
+class Watched(Ledger):
+    """A ledger that looks at the recorder while it records, and may fail."""
 
-    def __init__(self) -> None:
-        self.recording = threading.Event()
-        self.another = threading.Event()
+    recorder: Recorder
+    fails = False
+    seen = 0
 
-    def record(self, _batch: Batch) -> list[Any]:
-        """No room."""
-        self.recording.set()
-        assert self.another.wait(10)
-        raise LedgerError("the ledger cannot be used: database or disk is full")
+    def record(self, batch: Batch) -> list[Key]:
+        self.seen = self.recorder.confirmed
+        if self.fails:
+            raise LedgerError("the disk is full", hint="Make room.")
+        return [*super().record(batch), (1, "child")]
 
 
-def test_a_ledger_that_fails_leaves_nobody_waiting() -> None:
-    """Law 9: what was handed in while the failing step ran is refused as well, and so is all that comes later."""
-    ledger = FullLedger()
-    recorder = Recorder(ledger, Frontier(100))  # type: ignore[arg-type]
-    refused: list[LedgerError] = []
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    """On a ledger of its own, with one empty transaction that ends at 200."""
+    ledger = Watched(str(tmp_path / "ledger.db"))
+    frontier = Frontier(100)
+    ledger.recorder = recorder = Recorder(ledger, frontier)
+    frontier.begin()
+    frontier.commit(200, 1.0)
+    return recorder
 
-    def lane(number: int) -> None:
-        try:
-            recorder.commit([Outcome((1, str(number)))])
-        except LedgerError as error:
-            refused.append(error)
 
-    recorder.start()
-    first = threading.Thread(target=lane, args=(1,), daemon=True)
-    first.start()
-    assert ledger.recording.wait(10)
-    second = threading.Thread(target=lane, args=(2,), daemon=True)
-    second.start()
-    while not recorder._submissions:  # the second waits behind the step
-        pass
-    ledger.another.set()
-    for thread in (first, second):
-        thread.join(10)
-        assert not thread.is_alive(), "a lane waits for a ledger that failed"
-    assert len(refused) == 2
+def test_a_position_is_published_after_it_is_durable(recorder: Recorder, tmp_path: Path) -> None:
+    """While the ledger writes, the old position stands; then the new one, and it is in the ledger."""
+    recorder.commit([])
+    assert recorder._ledger.seen == 100  # type: ignore[attr-defined]
+    assert recorder.confirmed == 200
+    assert Ledger(str(tmp_path / "ledger.db")).facts()["confirmed"] == "200"
+
+
+def test_a_position_that_could_not_be_written_is_never_published(recorder: Recorder) -> None:
+    """A ledger that fails ends the recorder where it was."""
+    recorder._ledger.fails = True  # type: ignore[attr-defined]
     with pytest.raises(LedgerError):
         recorder.commit([])
-    recorder.stop()
     assert recorder.confirmed == 100
+    with pytest.raises(LedgerError):
+        recorder.commit([])
+
+
+def test_what_follows_is_put_before_the_position_is_seen(recorder: Recorder) -> None:
+    """Children to be refreshed are in their lanes before anybody sees the position and finds nothing left to do."""
+    seen: list[int] = []
+    recorder.refresh = lambda _keys: seen.append(recorder.confirmed)
+    recorder.commit([])
+    assert seen == [100]
