@@ -62,6 +62,13 @@ class Interleavings(RuleBasedStateMachine):
         if not self.world.ledger.chunks(self.world.record.number)[number].done:
             self.world.read_chunk(number)
 
+    @rule(number=st.integers(0, 1), count=st.integers(1, 3))
+    def a_chunk_is_being_read(self, number: int, count: int) -> None:
+        if number in self.world.reading:
+            self.world.go_on_with_chunk(number, count)
+        elif not self.world.ledger.chunks(self.world.record.number)[number].done:
+            self.world.begin_chunk(number)
+
     @rule(number=st.sampled_from([None, 0, 1]))
     def a_lane_steps(self, number: int | None) -> None:
         self.world.step(number)
@@ -141,6 +148,50 @@ def test_a_truncate_that_was_seen_and_not_done_is_done_by_the_next_process(tmp_p
     world.postgres.commit([Op("truncate", 0)])
     world.deliver(9)
     world.kill()
+    world.settle()
+    world.check()
+    world.ledger.close()
+
+
+def test_a_deleted_row_does_not_come_back_with_a_chunk_that_began_before(tmp_path: Path) -> None:
+    """The delete is applied while the chunk that saw the row is still being sent: its tombstone keeps the row away."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a")])
+    world.postgres.base = dict(world.postgres.rows)
+    world.postgres.wal.clear()
+    world.begin_chunk(0)
+    world.postgres.commit([Op("delete", 1)])
+    world.deliver(9)
+    world.step()
+    world.go_on_with_chunk(0, 9)
+    world.settle()
+    world.check()
+    world.ledger.close()
+
+
+def test_a_write_that_was_acknowledged_and_dropped_is_found_by_reading_it_back(tmp_path: Path) -> None:
+    """Law 6: the answer was in order, the memory is not there: it is sent again before anything is recorded."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a")])
+    world.deliver(9)
+    world.target.drop = {world.target.calls % 7}
+    world.step()
+    assert world.target.memories
+    world.settle()
+    world.check()
+    world.ledger.close()
+
+
+def test_what_may_have_been_sent_is_looked_for_when_a_truncate_comes_between(tmp_path: Path) -> None:
+    """The reply was lost after the row was stored, then its table is truncated: the ledger knows nothing of the row, and it is
+    forgotten nevertheless."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a")])
+    world.deliver(9)
+    world.target.fail_at = world.target.calls + 1
+    world.step()
+    assert world.target.memories
+    world.postgres.commit([Op("truncate", 0)])
     world.settle()
     world.check()
     world.ledger.close()
