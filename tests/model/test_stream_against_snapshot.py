@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bridge.gate import Entry
+from bridge.ledger import Batch, Outcome
+from bridge.memories import Edge
 from tests.model.world import Killed, Op, World
 
 IDS = st.integers(1, 6)
@@ -194,6 +197,31 @@ def test_what_may_have_been_sent_is_looked_for_when_a_truncate_comes_between(tmp
     world.postgres.commit([Op("truncate", 0)])
     world.settle()
     world.check()
+    world.ledger.close()
+
+
+def test_a_chunk_is_done_when_its_last_row_is_recorded(tmp_path: Path) -> None:
+    """Killed after the chunk was read and before its rows were written: the next process reads it again."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a")])
+    world.postgres.base = dict(world.postgres.rows)
+    world.postgres.wal.clear()
+    world.read_chunk(0)
+    world.recorder.step()
+    world.kill()
+    world.settle()
+    world.check()
+    world.ledger.close()
+
+
+def test_a_child_that_was_resolved_before_its_parent_was_recorded_is_refreshed(tmp_path: Path) -> None:
+    """Two lanes at once: the child's references were made while the parent was not in the ledger yet, and it is recorded last."""
+    world = World(tmp_path)
+    number, entry = world.record.number, Entry("0001:1:1", "", "", True, 0)
+    parent = Outcome((number, "1"), entry=entry, fresh=True, edges=(), alternates=(("code", "[1]"),))
+    child = Outcome((number, "2"), entry=entry, fresh=True, edges=(Edge("ref", number, None, ("code", "[1]")),), alternates=())
+    assert world.ledger.record(Batch([parent])) == []
+    assert world.ledger.record(Batch([child])) == [(number, "2")]
     world.ledger.close()
 
 
