@@ -117,6 +117,26 @@ def test_a_transaction_older_than_the_slot_is_waited_for_and_named(make_rig: Mak
     assert one.rows == 3
 
 
+def test_a_run_that_was_killed_between_slot_and_barrier_makes_up_for_it(make_rig: MakeRig) -> None:
+    """The slot is there and the barrier was not passed: the next `run` waits before it reads a chunk."""
+    rig = make_rig()
+    rig.sql("create table things (id int primary key, name text)", "insert into things values (1, 'before')")
+    rig.catch_up()
+    ledger = rig.ledger()
+    ledger.drop_fact("barrier")
+    with psycopg.connect(rig.source, application_name="the month's closing") as holder:
+        holder.execute("insert into things values (2, 'late')")
+        rig.start()
+        until(lambda: "the month's closing" in rig.tail(), what=rig.tail())
+        assert "barrier" not in ledger.facts()
+        holder.commit()
+    rig.wait_until_proven()
+    assert ledger.facts()["barrier"] == "passed"
+    ledger.close()
+    assert rig.stop() == 0, rig.tail()
+    rig.prove()
+
+
 def name_standby(server: SandboxPostgres, name: str) -> None:
     """Commits wait for a standby of that name, so for ever when there is none: in the WAL, and not visible. '' ends it."""
     with psycopg.connect(server.url(), autocommit=True, options="-c synchronous_commit=local") as admin:
