@@ -225,6 +225,18 @@ def test_a_child_that_was_resolved_before_its_parent_was_recorded_is_refreshed(t
     world.ledger.close()
 
 
+def test_a_transaction_cut_off_by_a_new_connection_does_not_hold_up_the_frontier(tmp_path: Path) -> None:
+    """Half of it had come; it is delivered again from its beginning, and the half is forgotten by the frontier."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a"), Op("insert", 2, "b")])
+    world.deliver(1)
+    world.step()
+    world.reconnect()
+    world.settle()
+    world.check()
+    world.ledger.close()
+
+
 def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp_path: Path) -> None:
     """A change of the key leaves the large column alone: its value is the old key's, never an earlier row's of the new key."""
     world = World(tmp_path)
