@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from bridge import settings_file
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
-from bridge.mapping import CONFIDENCE_CLASSES, TableOptions
 from bridge.postgres import password_free
+from bridge.spaces import CONFIDENCE_CLASSES, TableOptions
 
 GRPC_PORT = 50051
 CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.95

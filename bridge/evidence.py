@@ -16,8 +16,9 @@ import psycopg
 from psycopg import sql
 
 from bridge.changes import Row
+from bridge.keys import join_key
 from bridge.ledger import Ledger
-from bridge.mapping import Mapping, TablePlan, join_key
+from bridge.mapping import Mapping, TablePlan
 from bridge.memories import Stored, digest, split_content
 from bridge.ports import Target
 from bridge.schema import ForeignKey, Table

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.lsn import Lsn
-from bridge.mapping import TableOptions
 from bridge.schema import Table
+from bridge.spaces import TableOptions
 
 
 @dataclass(frozen=True, slots=True)

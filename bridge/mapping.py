@@ -1,16 +1,14 @@
-"""Row -> memory: spaces, shards, ids, content, text, time, confidence, references. Pure; the heart of the bridge.
+"""Row -> memory: shards, ids, content, text, time, confidence, references. Pure; the heart of the bridge.
 
 `compile_mapping` turns the catalogue and the table options into one `TablePlan` a table; everything that can be wrong with names
 is said there, before a row is read. A plan's functions are then called once a row.
 
-Ids are `<table>_<key>`; composite keys join with `_`, and a `_` or `%` inside a component of a composite key is percent-encoded,
-so that ids cannot collide and a key can be taken apart again. The shard of a memory is chosen by CRC-32 of its id, which every
-process and every version of Python computes alike.
+Ids are `<table>_<key>` (`bridge.keys`), spaces have names of their own (`bridge.spaces`). The shard of a memory is chosen by
+CRC-32 of its id, which every process and every version of Python computes alike.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -22,31 +20,14 @@ from json.encoder import encode_basestring
 from bridge import values
 from bridge.changes import UNCHANGED, Row
 from bridge.errors import ConfigError, MappingError
+from bridge.keys import alternate_value, join_key, split_key
 from bridge.memories import EDGE_WEIGHT, RESERVED, Edge, Memory, Reference, digest, stamp_content
 from bridge.schema import Column, ForeignKey, Table
-
-CONFIDENCE_CLASSES = {"verified": 0.90, "indexed": 0.85, "user_content": 0.70, "derived": 0.60}
-"""Contradiction C3 of the requirements: the class of a table's rows and the confidence it stands for."""
+from bridge.spaces import CONFIDENCE_CLASSES, TableOptions, spaces_of
 
 REASONING = "Migrated from authoritative PostgreSQL database"
 
-SPACE_NAME = re.compile(r"[a-z0-9_-]{3,64}\Z")
-SHARD_ROOM = 4
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
-
-
-@dataclass(frozen=True, slots=True)
-class TableOptions:
-    """What the configuration says about one table; None means: decided from the catalogue."""
-
-    space: str | None = None
-    shards: int = 1
-    text: tuple[str, ...] | None = None
-    timestamp: str | None = None
-    confidence: str | float = "verified"
-    include: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
-    collapse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,25 +201,8 @@ class Mapping:
         return list(dict.fromkeys(space for plan in self.plans.values() for space in plan.spaces))
 
 
-def join_key(components: Sequence[str]) -> str:
-    """The key part of an id from the key columns' text."""
-    if len(components) == 1:
-        return components[0]
-    return "_".join(component.replace("%", "%25").replace("_", "%5F") for component in components)
-
-
-def split_key(key: str) -> tuple[str, ...]:
-    """The components of a composite key: the inverse of `join_key`."""
-    return tuple(component.replace("%5F", "_").replace("%25", "%") for component in key.split("_"))
-
-
-def alternate_value(parts: Iterable[tuple[Callable[[str], str], str]]) -> str:
-    """The text under which a row is found by values that are not its memory key."""
-    return "[" + ",".join(encode_basestring(comparable(text)) for comparable, text in parts) + "]"
-
-
 def epoch_seconds(text: str) -> float | None:
-    """Seconds since 1970 of PostgreSQL's text of a date or timestamp, held within 1970…9999 (engram.md, trap 19).
+    """Seconds since 1970 of PostgreSQL's text of a date or timestamp, held within 1970…9999 (beyond it the server cannot count).
 
     The exact value stays in the content. None when the text is of another form.
     """
@@ -264,7 +228,7 @@ def compile_mapping(
     Raises ConfigError for columns that do not exist, names that are invalid, spaces and ids that collide.
     """
     chosen = {table.label: _carried(table, options.get(table.label, TableOptions())) for table in tables}
-    spaces = _spaces(chosen, options, identity.space_prefix)
+    spaces = spaces_of(chosen, options, identity.space_prefix)
     plans = {
         label: _plan(table, options.get(label, TableOptions()), numbers[label], spaces[label], identity)
         for label, table in chosen.items()
@@ -302,44 +266,6 @@ def _carried(table: Table, options: TableOptions) -> Table:
             hint=f"Exclude it: tables: {{{table.label}: {{exclude: [{RESERVED}]}}}}.",
         )
     return replace(table, columns=kept)
-
-
-def space_name(table: Table) -> str:
-    """The space of a table by default: its name made valid (contradiction C1), at most 60 characters to leave room for shards."""
-    name = table.name if table.schema == "public" else f"{table.schema}_{table.name}"
-    name = re.sub(r"[^a-z0-9_-]", "_", name.lower())
-    if len(name) > 64 - SHARD_ROOM:
-        name = f"{name[: 64 - SHARD_ROOM - 9]}-{_short_hash(table.label)}"
-    return name.ljust(3, "_")
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def _spaces(tables: MappingABC[str, Table], options: MappingABC[str, TableOptions], prefix: str) -> dict[str, tuple[str, ...]]:
-    """The spaces of every table. Tables that would share one by default are told apart by a hash of their full names."""
-    chosen: dict[str, str] = {}
-    plain_first = sorted(tables.values(), key=lambda table: (space_name(table) != table.name, table.label))
-    for table in plain_first:
-        wanted = options.get(table.label, TableOptions()).space
-        if wanted is None:
-            wanted = prefix + space_name(table)
-            if wanted in chosen.values():
-                wanted = f"{wanted[: 64 - SHARD_ROOM - 9]}-{_short_hash(table.label)}"
-        chosen[table.label] = wanted
-    result = {}
-    for label, name in chosen.items():
-        shards = options.get(label, TableOptions()).shards
-        names = (name,) if shards == 1 else tuple(f"{name}-{shard}" for shard in range(shards))
-        for each in names:
-            if not SPACE_NAME.match(each):
-                raise ConfigError(
-                    f"tables.{label}.space: {each!r} is no valid space name",
-                    hint="3 to 64 characters of a-z, 0-9, '_' and '-'.",
-                )
-        result[label] = names
-    return result
 
 
 def _refuse_shared_ids(plans: Sequence[TablePlan]) -> None:

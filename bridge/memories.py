@@ -29,7 +29,7 @@ Key: TypeAlias = tuple[int, str]
 """A memory's key in the ledger: the number of its table, and the key part of its id."""
 
 EDGE_WEIGHT = 0.8
-"""Requirement 12."""
+"""How strongly a foreign key links its child to its parent."""
 
 
 def digest(text: str) -> str:

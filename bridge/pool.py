@@ -111,8 +111,10 @@ class LanePool:
 
     def has_room(self, *, background: bool) -> bool:
         """Whether more may be put."""
-        keys = sum(s.lane.load.background if background else s.lane.load.stream for s in self._states.values())
-        return keys < (READ_AHEAD if background else MAX_KEYS) and sum(s.lane.load.size for s in self._states.values()) < MAX_SIZE * (1 if background else 2)
+        loads = [state.lane.load for state in self._states.values()]
+        keys = sum(load.background if background else load.stream for load in loads)
+        size = sum(load.size for load in loads)
+        return keys < (READ_AHEAD if background else MAX_KEYS) and size < (MAX_SIZE if background else 2 * MAX_SIZE)
 
     def wait_for_room(self, *, background: bool, timeout: float) -> bool:
         """Wait until more may be put; False when it may not after `timeout` seconds. Raises what ended the pool."""

@@ -33,7 +33,10 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the target answered to one write: `suspect` when the answer hints that it was dropped (the x0.9 of engram.md §0a)."""
+    """What the target answered to one write.
+
+    `suspect`: the answer hints that it was dropped (0.9 of the activation that was to be expected).
+    """
 
     memory_id: str
     suspect: bool

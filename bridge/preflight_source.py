@@ -10,9 +10,9 @@ from psycopg import sql
 
 from bridge.check import OLDEST
 from bridge.facts import PublicationFacts, RoleFacts, ServerFacts, SlotFacts, TableFacts
-from bridge.mapping import TableOptions
 from bridge.postgres import translated
 from bridge.schema import Catalog, Table
+from bridge.spaces import TableOptions
 from cdc import slot as slots
 from snapshot import catalog as catalogs
 

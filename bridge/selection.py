@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.explain import nearest
-from bridge.mapping import TableOptions
 from bridge.schema import Table
+from bridge.spaces import TableOptions
 
 
 def names_of(table: Table) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Watches the target for restarts, and has every space compared after one (design, *Target epoch*).
+"""Watches the target for restarts, and has every space compared after one.
 
 The epoch is the birth of the target's default space. It is asked for once a second; a new one is recorded, and each lane gets a
 comparison. A space is repaired when all suspicions that its comparison found are settled and recorded (and the keyless tables

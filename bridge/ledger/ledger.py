@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +18,10 @@ from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
 from bridge.gate import Entry, Parked
 from bridge.ledger import books, tables
-from bridge.ledger.books import Outcome
 from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
+from bridge.ledger.records import PENDING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.lsn import Lsn
 from bridge.memories import Key
-
-
-@dataclass(frozen=True, slots=True)
-class TableRecord:
-    """A carried table as the ledger knows it. `columns` is its definition at that time, for comparison."""
-
-    number: int
-    label: str
-    spaces: tuple[str, ...]
-    columns: list[dict[str, Any]]
-    state: str
-    reason: str | None
-    floor: str
-    reached: Lsn
-    rows_estimated: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkRecord:
-    """One chunk of a table's plan."""
-
-    number: int
-    after: tuple[str, ...] | None
-    upto: tuple[str, ...] | None
-    done: bool = False
-    rows: int = 0
-    reached: Lsn = 0
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one durable step of the ledger records together."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    chunks: list[tuple[int, ChunkRecord]] = field(default_factory=list)
-    facts: dict[str, str] = field(default_factory=dict)
-    counters: dict[str, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -371,25 +333,6 @@ class Ledger:
         """Edges whose parent is not in Engram, by child table: what is left when all is consistent are orphans."""
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(text(PENDING))}
-
-
-STALE = """
-    select e.tbl, e.key
-      from edges e
-      left join alternates a on a.lookup = e.lookup and a.value = e.lookup_value
-     where e.lookup is not null
-       and coalesce(a.key, '') <> coalesce(e.parent_key, '')
-"""
-"""What `books.record` answers as it goes along, found again after a run that died in between."""
-
-PENDING = """
-    select e.tbl, count(*)
-      from edges e
-      left join memories m on m.tbl = e.parent and m.key = e.parent_key and m.live
-     where m.key is null
-     group by e.tbl
-"""
-"""Children point at a parent that is not known, or not alive."""
 
 
 def _dump(bound: tuple[str, ...] | None) -> str | None:

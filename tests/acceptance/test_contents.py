@@ -1,4 +1,4 @@
-"""Law 6 of the issue: Engram takes rows with equal vectors for duplicates; none of ours is ever lost for it."""
+"""Engram takes rows with equal vectors for duplicates; none of ours is ever lost for it."""
 
 from __future__ import annotations
 

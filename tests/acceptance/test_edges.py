@@ -1,4 +1,4 @@
-"""Law 5 of the issue: edges in the ledger and in Engram's content are exactly those of PostgreSQL, however they came about."""
+"""Edges in the ledger and in Engram's content are exactly those of PostgreSQL, however they came about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Law 3 of the issue: whatever the target does, the end state is right and the walsender never times out."""
+"""Whatever the target does, the end state is right and the walsender never times out."""
 
 from __future__ import annotations
 

@@ -34,12 +34,13 @@ from bridge.intake import Intake
 from bridge.lane import Lane
 from bridge.ledger import ChunkRecord, Ledger
 from bridge.lsn import make_version
-from bridge.mapping import Identity, TableOptions, TablePlan, compile_mapping
+from bridge.mapping import Identity, TablePlan, compile_mapping
 from bridge.memories import Stored, Write
 from bridge.pool import LanePool
 from bridge.ports import Kept, SpaceState
 from bridge.recorder import Recorder
 from bridge.schema import Column, ForeignKey, Table, TypeInfo
+from bridge.spaces import TableOptions
 from bridge.works import Comparison, Kind, Work
 from bridge.workshop import Workshop
 

@@ -23,8 +23,8 @@ from bridge.facts import (
     TableFacts,
     TargetFacts,
 )
-from bridge.mapping import TableOptions
 from bridge.schema import Table
+from bridge.spaces import TableOptions
 
 USERS = Table(1, "public", "users", (), key=("id",), identity_columns=("id",))
 SERVER = ServerFacts(180000, "shop", system_identifier="7", timeline=1)

@@ -11,19 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ConfigError
-from bridge.mapping import (
-    SPACE_NAME,
-    Identity,
-    Mapping,
-    TableOptions,
-    compile_mapping,
-    epoch_seconds,
-    join_key,
-    space_name,
-    split_key,
-)
+from bridge.keys import join_key, split_key
+from bridge.mapping import Identity, Mapping, compile_mapping, epoch_seconds
 from bridge.memories import Edge, read_stamp, split_content
 from bridge.schema import Column, ForeignKey, Table, TypeInfo
+from bridge.spaces import SPACE_NAME, TableOptions, space_name
 
 INT8 = TypeInfo(20, "pg_catalog", "int8", category="N")
 TEXT = TypeInfo(25, "pg_catalog", "text", category="S")

@@ -1,0 +1,65 @@
+"""What the ledger gives and takes: records of tables and chunks, and the batch of one durable step; its two joins as SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.ledger.books import Outcome
+from bridge.lsn import Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """A carried table as the ledger knows it. `columns` is its definition at that time, for comparison."""
+
+    number: int
+    label: str
+    spaces: tuple[str, ...]
+    columns: list[dict[str, Any]]
+    state: str
+    reason: str | None
+    floor: str
+    reached: Lsn
+    rows_estimated: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """One chunk of a table's plan."""
+
+    number: int
+    after: tuple[str, ...] | None
+    upto: tuple[str, ...] | None
+    done: bool = False
+    rows: int = 0
+    reached: Lsn = 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one durable step of the ledger records together."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    chunks: list[tuple[int, ChunkRecord]] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+STALE = """
+    select e.tbl, e.key
+      from edges e
+      left join alternates a on a.lookup = e.lookup and a.value = e.lookup_value
+     where e.lookup is not null
+       and coalesce(a.key, '') <> coalesce(e.parent_key, '')
+"""
+"""What `books.record` answers as it goes along, found again after a run that died in between."""
+
+PENDING = """
+    select e.tbl, count(*)
+      from edges e
+      left join memories m on m.tbl = e.parent and m.key = e.parent_key and m.live
+     where m.key is null
+     group by e.tbl
+"""
+"""Children point at a parent that is not known, or not alive."""
