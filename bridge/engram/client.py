@@ -1,8 +1,8 @@
 """The Engram server as our `Target`: written over gRPC (HTTP cannot forget, so it cannot update), read over HTTP.
 
 Everything here is shaped by what a running server was seen to do (docs/target-traps.md): `Forget` + `Remember` is the only update
-that is always kept; the first error ends a stream and leaves what was not acknowledged unknown; a read of an unknown space creates
-it, so only `open` may be the first to touch one; the space goes into header and message both.
+that is always kept; the first error ends a stream and leaves what was not acknowledged unknown; a read of an unknown space
+creates it, so only `open` may be the first to touch one; the space goes into header and message both.
 """
 
 from __future__ import annotations
