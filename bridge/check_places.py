@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bridge import capacity
 from bridge.check import Finding
+from bridge.errors import START_AGAIN
 from bridge.facts import Facts, LedgerFacts, SlotFacts, TableFacts, TargetFacts
 from bridge.lsn import format_lsn
 
@@ -141,7 +142,7 @@ def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
     server = facts.server
     if server is None or ledger.system_identifier is None:
         return
-    again = "Use the right ledger (ledger: PATH), or start again with a new ledger and slot."
+    again = f"Use the right ledger (ledger: PATH). Or: {START_AGAIN}"
     other_system = server.system_identifier is not None and server.system_identifier != ledger.system_identifier
     if other_system or ledger.database not in (None, server.database):
         yield Finding(
@@ -155,7 +156,7 @@ def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
             "ledger",
             f"the source is on timeline {server.timeline}, the ledger's is {ledger.timeline}: a standby was promoted or "
             "a backup restored",
-            "Positions cannot be compared across that. Start again with a new ledger and slot.",
+            f"Positions cannot be compared across that. {START_AGAIN}",
         )
         return
     if ledger.slot is not None:
@@ -169,7 +170,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             "ledger.slot",
             "source.slot",
             f"the ledger's slot is {name}, the configuration says {facts.slot_name}",
-            f"Set source.slot: {name}, or start with a new ledger.",
+            f"Set source.slot: {name}. Or: {START_AGAIN}",
         )
     elif slot is None:
         yield Finding(
@@ -177,7 +178,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             "slot.missing",
             name,
             f"the ledger's slot {name} is gone: what it held back cannot be streamed any more",
-            "Start again with a new ledger; rows already in Engram are compared and kept.",
+            START_AGAIN,
         )
     elif slot.confirmed is not None and ledger.confirmed is not None and slot.confirmed > ledger.confirmed:
         yield Finding(
@@ -186,7 +187,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             name,
             f"the slot {name} was confirmed up to {format_lsn(slot.confirmed)}, the ledger only up to "
             f"{format_lsn(ledger.confirmed)}: the changes between are lost to it",
-            "The ledger is older than the slot (a restored copy?). Use the newest one, or begin with a new ledger and slot.",
+            f"The ledger is older than the slot (a restored copy?). Use the newest one. Or: {START_AGAIN}",
         )
 
 

@@ -21,7 +21,13 @@ every other `Fatal` ends the run. Messages and hints name tables, columns and ke
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+START_AGAIN: Final = (
+    "Start again with a new ledger, a new slot, and new spaces (target.space_prefix) or an empty server; "
+    "see docs/runbook.md, Starting again."
+)
+"""When ledger and source cannot be brought together any more. Spaces with memories of one ledger are refused to another."""
 
 
 class BridgeError(Exception):

@@ -20,7 +20,7 @@ from bridge.check import key_findings
 from bridge.config import Config
 from bridge.embedding.identity import require_fit
 from bridge.engram.client import Address, EngramTarget
-from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
+from bridge.errors import START_AGAIN, BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
@@ -105,7 +105,7 @@ def make_plan(
         if label in known and known[label].spaces != plan.spaces:
             raise ConfigError(
                 f"{label} is in the space(s) {', '.join(known[label].spaces)}, the configuration says {', '.join(plan.spaces)}",
-                hint="Put the old space or number of shards back, or start with a new ledger and slot.",
+                hint=f"Put the old space or number of shards back. Or: {START_AGAIN}",
             )
     records = {
         label: known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)

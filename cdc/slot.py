@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from bridge.errors import BridgeError, ConfigError, Fatal, SlotLost, SourceChanged
+from bridge.errors import START_AGAIN, BridgeError, ConfigError, Fatal, SlotLost, SourceChanged
 from bridge.lsn import Lsn, format_lsn, parse_lsn
 from bridge.postgres import translated
 from cdc.barrier import Waiting, barrier
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 PLUGIN: Final = "pgoutput"
-_NEW_SLOT: Final = "What the slot held back cannot be streamed any more: start again with a new ledger and slot."
+NEW_SLOT: Final = f"What the slot held back cannot be streamed any more. {START_AGAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
     if identity.system_identifier != ledger.system_identifier:
         raise SourceChanged(
             f"this PostgreSQL is another system ({identity.system_identifier}) than the ledger's ({ledger.system_identifier})",
-            hint="Point source.url at the ledger's server. If the data was moved to a new server, start with a new ledger.",
+            hint=f"Point source.url at the ledger's server. If the data was moved to a new one: {START_AGAIN}",
         )
     if identity.database != ledger.database:
         raise SourceChanged(
@@ -227,27 +227,26 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
     if identity.timeline != ledger.timeline:
         raise SourceChanged(
             f"the server is on timeline {identity.timeline}, the ledger on {ledger.timeline}: it was promoted or restored",
-            hint="Commits may be gone that Engram has, and positions repeat: start again with a new ledger and slot.",
+            hint=f"Commits may be gone that Engram has, and positions repeat. {START_AGAIN}",
         )
     if slot is None:
-        raise SlotLost(f"the replication slot {ledger.slot!r} is not there", hint=_NEW_SLOT)
+        raise SlotLost(f"the replication slot {ledger.slot!r} is not there", hint=NEW_SLOT)
     if slot.plugin != ledger.plugin:
         raise SourceChanged(
             f"the slot {slot.name!r} has the plugin {slot.plugin!r}, the ledger's had {ledger.plugin!r}",
-            hint="Somebody made another slot of that name. Name another slot, and start with a new ledger.",
+            hint=f"Somebody made another slot of that name. {START_AGAIN}",
         )
     if slot.database != ledger.database:
         raise SourceChanged(
             f"the slot {slot.name!r} belongs to the database {slot.database!r}", hint="Name another slot in source.slot."
         )
     if slot.lost is not None:
-        raise SlotLost(f"the replication slot {slot.name!r} was invalidated ({slot.lost})", hint=_NEW_SLOT)
+        raise SlotLost(f"the replication slot {slot.name!r} was invalidated ({slot.lost})", hint=NEW_SLOT)
     if slot.confirmed_flush_lsn is not None and slot.confirmed_flush_lsn > ledger.confirmed:
         raise SourceChanged(
             f"the slot {slot.name!r} was moved on to {format_lsn(slot.confirmed_flush_lsn)},"
             f" the ledger has confirmed {format_lsn(ledger.confirmed)}",
-            hint="Something else reads this slot, or the ledger is an old copy. What is between was missed: "
-            "start again with a new ledger and slot.",
+            hint=f"Something else reads this slot, or the ledger is an old copy. What is between was missed. {START_AGAIN}",
         )
 
 

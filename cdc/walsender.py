@@ -23,10 +23,10 @@ from typing import Final, TypeAlias
 import psycopg
 from psycopg import pq
 
-from bridge.errors import BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
+from bridge.errors import START_AGAIN, BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
 from bridge.lsn import Lsn
 from bridge.postgres import connect, send_as_it_is, translate, translated
-from cdc.slot import inspect_slot, server_options, start_statement
+from cdc.slot import NEW_SLOT, inspect_slot, server_options, start_statement
 
 logger = logging.getLogger(__name__)
 
@@ -244,10 +244,12 @@ class WalReader:
         if _LOST.search(message):
             return SlotLost(
                 f"the replication slot {self.slot!r} cannot go on: {message}",
-                hint="What the slot held back cannot be streamed any more: start again with a new ledger and slot.",
+                hint=NEW_SLOT,
             )
         if message.startswith("publication ") and error.sqlstate == "42704":
-            return ConfigError(f"{message}, or did not when a change was made", hint="Make the publication again, and resync.")
+            return ConfigError(
+                f"{message}, or did not when a change was made", hint=f"Make the publication again. Or: {START_AGAIN}"
+            )
         return translate(error)
 
     def _holder(self) -> str | None:

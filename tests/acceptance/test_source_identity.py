@@ -119,7 +119,7 @@ def test_a_slot_changed_behind_our_back_is_found(rig: Rig, postgres: SandboxPost
         finally:
             connection.execute("select pg_drop_replication_slot(%s)", (rig.slot,))
 
-    finds(rig, f"the replication slot '{rig.slot}' is not there", "start again with a new ledger")
+    finds(rig, f"the replication slot '{rig.slot}' is not there", "Start again with a new ledger, a new slot, and new spaces")
 
 
 def keep_ledger(rig: Rig, folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_another_server_database_or_history_is_found(own_postgres: SandboxPostgr
     own_postgres.start()
     with psycopg.connect(ours, autocommit=True) as connection:
         assert connection.execute("select pg_promote()").fetchone() == (True,)
-    finds(rig, "the server is on timeline 2, the ledger on 1", "start again with a new ledger and slot")
+    finds(rig, "the server is on timeline 2, the ledger on 1", "Start again with a new ledger, a new slot, and new spaces")
 
 
 def test_a_second_run_is_told_who_is_there(rig: Rig) -> None:

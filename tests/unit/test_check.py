@@ -12,6 +12,7 @@ from bridge import capacity
 from bridge.check import Finding, source_findings
 from bridge.check_places import duration, place_findings
 from bridge.check_report import Report, TableSummary
+from bridge.errors import START_AGAIN
 from bridge.facts import (
     Facts,
     LedgerFacts,
@@ -85,7 +86,13 @@ RULES = [
     ),
     (_facts(slot=replace(SLOT, plugin="wal2json")), "slot.other", "error", "wal2json", "pg_drop_replication_slot('s')"),
     (_facts(slot=replace(SLOT, database="other")), "slot.other", "error", "in the database other", "source.slot"),
-    (_facts(slot=replace(SLOT, lost="wal_removed"), ledger=OWN), "slot.lost", "error", "is lost (wal_removed)", "new ledger"),
+    (
+        _facts(slot=replace(SLOT, lost="wal_removed"), ledger=OWN),
+        "slot.lost",
+        "error",
+        "is lost (wal_removed)",
+        START_AGAIN,
+    ),
     (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use the ledger it belongs to"),
     (_facts(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
     (
@@ -179,9 +186,21 @@ RULES = [
     (_facts(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "info", "process 5", "Stop it"),
     (_facts(ledger=replace(OWN, system_identifier="8"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
     (_facts(ledger=replace(OWN, database="x"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
-    (_facts(ledger=replace(OWN, timeline=3), slot=SLOT), "ledger.timeline", "error", "the ledger's is 3", "new ledger"),
+    (
+        _facts(ledger=replace(OWN, timeline=3), slot=SLOT),
+        "ledger.timeline",
+        "error",
+        "the ledger's is 3",
+        START_AGAIN,
+    ),
     (_facts(ledger=replace(OWN, slot="t"), slot=None), "ledger.slot", "error", "slot is t", "source.slot: t"),
-    (_facts(ledger=OWN, slot=None), "slot.missing", "error", "is gone", "new ledger"),
+    (
+        _facts(ledger=OWN, slot=None),
+        "slot.missing",
+        "error",
+        "is gone",
+        START_AGAIN,
+    ),
     (_facts(ledger=OWN, slot=replace(SLOT, confirmed=101)), "slot.ahead", "error", "0/65, the ledger only up to 0/64", "older"),
 ]
 
