@@ -26,7 +26,7 @@ from bridge.config import Config
 from bridge.console import LiveView, render_status
 from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
-from bridge.ledger import Ledger
+from bridge.ledger import RESYNC_ASKED, Ledger
 from bridge.ledger.connection import ledger_url
 
 logger = logging.getLogger(__name__)
@@ -310,6 +310,30 @@ def parked_drop(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly = 
         book.drop_parked(key)
     book.close()
     make_console().print(f"{len(chosen)} key(s) dropped")
+    return 0
+
+
+@app.command()
+def resync(
+    tables: Annotated[list[str], typer.Argument(help="Tables as `status` shows them: public.orders.")],
+    config: ConfigFile = None,
+    ledger: LedgerOnly = None,
+) -> int:
+    """Read whole tables again and mend what differs; also the way back for a table that was stopped."""
+    book = _book(config, ledger)
+    known = {record.label: record for record in book.tables()}
+    for name in tables:
+        if name not in known:
+            raise ConfigError(f"{name} is no table of this ledger", hint=f"There is: {', '.join(sorted(known))}.")
+    running = book.held_by()
+    for name in tables:
+        book.put_facts({f"resync:{known[name].number}": RESYNC_ASKED})
+    book.close()
+    stopped = [name for name in tables if known[name].state == "stopped"]
+    if running and stopped:
+        make_console().print(f"stop the running bridge and start it again: {', '.join(stopped)} begin(s) anew behind a barrier")
+    begins = "now" if running else "with the next run"
+    make_console().print(f"{len(tables) - len(stopped if running else [])} table(s) will be read again, {begins}")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError, SourceUnavailable, Transient
 from bridge.frontier import Token
+from bridge.ledger import RESYNC_ASKED
 from bridge.lsn import make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
@@ -87,17 +88,21 @@ class Housekeeping:
     _rereads: dict[int, Token] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self.beat,), name="housekeeping", daemon=True)
+        self._reader = threading.Thread(target=self._run, args=(self.resync,), name="resync", daemon=True)
         self._thread.start()
+        self._reader.start()
 
     def stop(self) -> None:
         """End."""
         self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in (self._thread, self._reader):
+            if thread is not None:
+                thread.join()
 
     def reload(self, plan: TablePlan, token: Token | None = None) -> None:
         """Have the rows of a keyless table read whole. `token` counts them, and one more until the last of them was put.
@@ -112,10 +117,10 @@ class Housekeeping:
         """A table is to be read whole."""
         return bool(self._reloads)
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[], None]) -> None:
         while not self._ending.wait(BEAT_SECONDS):
             try:
-                self.beat()
+                work()
             except Transient as error:
                 logger.info("housekeeping waits: %s", error)
             except BridgeError as error:
@@ -127,7 +132,6 @@ class Housekeeping:
         self.shop.ledger.put_gauges(self.gauges())
         self._requests()
         self._due()
-        self._resync()
         self._look()
         self._collect()
         self._ask_source()
@@ -204,8 +208,12 @@ class Housekeeping:
 
     # tables
 
-    def _resync(self) -> None:
-        """Read rows again: by key where the ledger knows the keys, whole for a table without one."""
+    def resync(self) -> None:
+        """Read rows again: by key where the ledger knows the keys, whole for a table without one. Raises LedgerError.
+
+        In a thread of its own, since it waits for room in the lanes.
+        """
+        self._begin_asked()
         for plan, token in list(self._reloads):
             if self._put_rows(plan, token):
                 self._reloads.remove((plan, token))
@@ -221,8 +229,28 @@ class Housekeeping:
             token = self._rereads.get(number)
             if states[number] == "stopped" or (token is not None and token.complete("proven")):
                 self._rereads.pop(number, None)
+                if number in self.loader.refreshing and self.watch is not None:
+                    self.watch.compare(self.shop.mapping.numbered[number].spaces)  # the ledger is right now: and Engram?
+                self.loader.refreshing.discard(number)
                 self.shop.ledger.drop_fact(f"resync:{number}")
                 self.resyncs.discard(number)
+
+    def _begin_asked(self) -> None:
+        """Tables that somebody wants loaded again. A stopped one needs a new start, for its stream has been left alone."""
+        for name, value in self.shop.ledger.facts().items():
+            number = int(name.split(":")[1]) if name.startswith("resync:") else 0
+            plan = self.shop.mapping.numbered.get(number)
+            if value != RESYNC_ASKED or plan is None or number in self.shop.stopped or number in self.resyncs:
+                continue
+            if plan.keyless:
+                self.shop.ledger.drop_fact(name)
+                self.reload(plan)
+                continue
+            columns = next(record.columns for record in self.shop.ledger.tables() if record.number == number)
+            self.shop.ledger.begin_again(number, columns)
+            self.resyncs.add(number)
+            self.loader.reload(plan)
+            logger.info("a table is loaded again", extra={"table": plan.table.label})
 
     def _look(self) -> None:
         """What the stream does not announce stands in the catalogue."""

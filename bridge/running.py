@@ -22,7 +22,7 @@ from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import Ledger
+from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
 from bridge.lsn import Lsn, fence, make_version
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
@@ -52,6 +52,7 @@ from snapshot.refresh import Refresher
 logger = logging.getLogger(__name__)
 
 LANE_THREADS = 8
+NO_KEY = "it has no key, so a row that is gone cannot be told from one that has changed"
 
 
 @dataclass(slots=True)
@@ -93,7 +94,8 @@ class Bridge:
         drained = self.pool.stop()
         self.recorder.stop()
         self.stream.stop()
-        if self.failure is None and drained and not any(lane.in_doubt for lane in self.pool.lanes):
+        settled = self.watch.repaired and not any(lane.in_doubt for lane in self.pool.lanes)
+        if self.failure is None and drained and settled:
             self.ledger.put_facts({"ended": "in order"})
         self.shop.reader.close()
         self.target.close()
@@ -147,11 +149,32 @@ def prepare(config: Config) -> Bridge:
             _tell_left_out(plan, faulty)
             spaces = _open_spaces(ledger, target, plan)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
+            _begin_resyncs(ledger, plan)
             source = SourceSetup(config, ledger, connection, names).prepare()
         return _assemble(config, ledger, target, plan, source, embedder, spaces)
     except BaseException:
         ledger.close()
         raise
+
+
+def _begin_resyncs(ledger: Ledger, plan: Plan) -> None:
+    """Tables that are asked to be loaded again are new ones from here on, stopped ones too if they can be carried now.
+
+    What a stopped table has missed was committed before this start, but may not be visible yet: hence the barrier, once more.
+    """
+    facts = ledger.facts()
+    for record in ledger.tables():
+        table_plan = plan.mapping.plans.get(record.label)
+        if facts.get(f"resync:{record.number}") != RESYNC_ASKED or table_plan is None:
+            continue
+        reason = NO_KEY if table_plan.keyless else unfit(table_plan)
+        if reason is not None:
+            ledger.drop_fact(f"resync:{record.number}")
+            logger.error("a table cannot be loaded again: %s: %s", record.label, reason, extra={"table": record.label})
+            continue
+        ledger.drop_fact("barrier")
+        ledger.begin_again(record.number, column_facts(table_plan.table))
+        logger.info("a table is loaded again", extra={"table": record.label})
 
 
 def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
@@ -220,6 +243,7 @@ def _assemble(
     )
     if "snapshot_paused" in ledger.facts():
         loader.paused.set()
+    loader.refreshing.update(number for number in resyncs if ledger.facts().get(f"resync:{number}") == RESYNC_LOADING)
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     pool.reload = housekeeping.reload

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import BridgeError, TargetUnavailable
@@ -123,10 +123,14 @@ class TargetWatch:
             logger.warning("the target was restarted: everything in it is compared and mended", extra={"epoch": epoch})
 
     def _compare_all(self) -> None:
-        for lane in self.pool.lanes:
-            job = Comparison(lane.space, self.epoch)
-            self.jobs[lane.space] = job
-            lane.put_job(job)
+        self.compare([lane.space for lane in self.pool.lanes])
+
+    def compare(self, spaces: Sequence[str]) -> None:
+        """Have these spaces compared with the ledger, and what differs mended."""
+        for space in spaces:
+            job = Comparison(space, self.epoch)
+            self.jobs[space] = job
+            self.pool.lane(space).put_job(job)
         self.pool.wake()
 
     def _repaired(self) -> None:

@@ -46,7 +46,11 @@ class TableProgress:
 
 @dataclass(slots=True)
 class Loader:
-    """Loads what the ledger says is not loaded yet. `version` is the one of all snapshot rows of this source epoch."""
+    """Loads what the ledger says is not loaded yet. `version` is the one of all snapshot rows of this source epoch.
+
+    `refreshing`: tables that are loaded again (resync). Their rows lose against every version that is known of their keys, so
+    each wishes to be read again as well.
+    """
 
     url: str
     ledger: Ledger
@@ -60,6 +64,7 @@ class Loader:
     failure: BridgeError | None = None
     progress: dict[int, TableProgress] = field(default_factory=dict)
     paused: threading.Event = field(default_factory=threading.Event)
+    refreshing: set[int] = field(default_factory=set)
     _queue: deque[tuple[TablePlan, Chunk | None]] = field(default_factory=deque)
     _reading: dict[int, int] = field(default_factory=dict)
     _tokens: dict[tuple[int, int], ChunkToken] = field(default_factory=dict)
@@ -76,10 +81,21 @@ class Loader:
                 self._queue.append((plan, None))
             elif state == "loading":
                 self._queue_chunks(plan)
-        for number in range(self.workers if self._queue else 0):
+        self._start_workers()
+
+    def _start_workers(self) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        for number in range(len(self._threads), self.workers if self._queue else 0):
             thread = threading.Thread(target=self._run, name=f"snapshot-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def reload(self, plan: TablePlan) -> None:
+        """Load a table again that the ledger has as new: what is known of it is read again by key, what is not is written."""
+        self.refreshing.add(plan.number)
+        with self._lock:
+            self._queue.append((plan, None))
+        self._start_workers()
 
     def stop(self) -> None:
         """End; chunks that are not recorded will be read again."""
@@ -184,6 +200,7 @@ class Loader:
                 kind=Kind.ROW,
                 row=row,
                 version=self.version,
+                refresh=plan.number in self.refreshing,
                 background=True,
                 size=row_size(row),
             )

@@ -2,6 +2,6 @@
 
 from bridge.ledger.books import Outcome
 from bridge.ledger.ledger import Ledger
-from bridge.ledger.records import Batch, ChunkRecord, TableRecord
+from bridge.ledger.records import RESYNC_ASKED, RESYNC_LOADING, Batch, ChunkRecord, TableRecord
 
-__all__ = ["Batch", "ChunkRecord", "Ledger", "Outcome", "TableRecord"]
+__all__ = ["RESYNC_ASKED", "RESYNC_LOADING", "Batch", "ChunkRecord", "Ledger", "Outcome", "TableRecord"]

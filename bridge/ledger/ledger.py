@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, delete, func, select, text, update
 from bridge.gate import Entry, Parked
 from bridge.ledger import books, tables
 from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
-from bridge.ledger.records import PENDING, STALE, Batch, ChunkRecord, TableRecord
+from bridge.ledger.records import PENDING, RESYNC_LOADING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.lsn import Lsn
 from bridge.memories import Key
 
@@ -162,6 +162,15 @@ class Ledger:
         with self.writing() as connection:
             loaded = update(tables.tables).where(t.number == table, t.state != "stopped")
             connection.execute(loaded.values(state="loaded", reached=reached))
+
+    def begin_again(self, table: int, columns: list[dict[str, Any]]) -> None:
+        """A table is to be loaded as if it were new; what is known of its keys stays."""
+        t = tables.tables.c
+        with self.writing() as connection:
+            connection.execute(delete(tables.chunks).where(tables.chunks.c.tbl == table))
+            values = {"state": "new", "reason": None, "reached": 0, "columns": json.dumps(columns)}
+            connection.execute(update(tables.tables).where(t.number == table).values(**values))
+            _put_facts(connection, {f"resync:{table}": RESYNC_LOADING})
 
     def chunks(self, table: int) -> list[ChunkRecord]:
         """The chunk plan of a table."""

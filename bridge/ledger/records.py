@@ -8,6 +8,9 @@ from typing import Any
 from bridge.ledger.books import Outcome
 from bridge.lsn import Lsn
 
+RESYNC_ASKED, RESYNC_LOADING = "asked", "loading"
+"""Values of the fact `resync:<table>`: somebody wants the table loaded again, and it is being loaded again."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableRecord:
