@@ -26,7 +26,7 @@ from snapshot import catalog as catalogs
 logger = logging.getLogger(__name__)
 
 GONE = "it was dropped or renamed"
-KEYLESS = "a column was added, and with it its rows, which have no key, have become other ones"
+KEYLESS = "its columns are other ones now, and with them its rows, which have no key"
 
 
 @dataclass(slots=True)

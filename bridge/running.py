@@ -275,13 +275,14 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
             continue
         if record.state == "new":
             continue
-        broken, added = changed_columns(record, table_plan.table)
-        broken = broken or unfit(table_plan) or (KEYLESS if added and table_plan.keyless else None)
+        broken, changed = changed_columns(record, table_plan)
+        broken = broken or unfit(table_plan) or (KEYLESS if changed and table_plan.keyless else None)
         if broken is not None:
             ledger.set_table(record.number, state="stopped", reason=broken)
             shop.stopped[record.number] = broken
             logger.error("a table is stopped: %s: %s", record.label, broken, extra={"table": record.label})
-        elif added:
+        elif changed:
+            logger.info("carried columns are other ones", extra={"table": record.label, "columns": sorted(changed)})
             ledger.put_facts({f"resync:{record.number}": "an added column"})  # first: a kill between must not forget it
             ledger.set_table(record.number, columns=column_facts(table_plan.table))
             resyncs.add(record.number)

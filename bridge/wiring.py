@@ -129,20 +129,27 @@ def column_facts(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-def changed_columns(record: TableRecord, table: Table) -> tuple[str | None, list[str]]:
-    """What has changed since the ledger last saw the table: a sentence part for what breaks it, and columns that were added."""
+def changed_columns(record: TableRecord, plan: TablePlan) -> tuple[str | None, list[str]]:
+    """What has changed since the ledger last saw the table: a sentence part for what breaks it, and columns that came or went.
+
+    A column goes without breaking anything when the configuration leaves it out: it is still there.
+    """
+    table = plan.table
     now = {column.name: column.type.oid for column in table.columns}
+    excluded = []
     for column in record.columns:
-        if column["name"] not in now:
+        if column["name"] in plan.left_out:
+            excluded.append(column["name"])
+        elif column["name"] not in now:
             return f"its column {column['name']!r} was dropped or renamed", []
-        if now[column["name"]] != column["type"]:
+        elif now[column["name"]] != column["type"]:
             return f"its column {column['name']!r} has another type", []
     if {column["name"]: column.get("key") for column in record.columns if column.get("key") is not None} != {
         name: place for place, name in enumerate(table.key)
     } and any("key" in column for column in record.columns):
         return "its primary key has other columns", []
     before = {column["name"] for column in record.columns}
-    return None, [name for name in now if name not in before]
+    return None, [name for name in now if name not in before] + excluded
 
 
 @dataclass(slots=True)

@@ -10,7 +10,9 @@ import json
 import time
 from collections.abc import Callable
 
+from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
+from tests.acceptance.traces import configure
 from tests.rig import Rig
 
 BROKEN = {
@@ -172,3 +174,25 @@ def test_definitions_that_change_during_the_snapshot(make_rig: MakeRig) -> None:
     assert stopped(rig) == {"broken"}
     added = next(one for one in rig.evidence() if one.table == "public.added")
     assert (added.proven, added.rows) == (True, 1000), (added, rig.tail())
+
+
+def test_columns_that_the_configuration_leaves_out_and_takes_back(make_rig: MakeRig) -> None:
+    """Between runs a carried column is excluded, and later carried again: every row is read again, and no table is stopped."""
+    rig = make_rig()
+    rig.sql(
+        "create table notes (id int primary key, body text, secret text)",
+        "insert into notes select n, 'note ' || n, 'whisper ' || n from generate_series(1, 300) n",
+    )
+    rig.catch_up()
+    for exclude, holds in ((["secret"], False), ([], True)):
+        configure(rig, tables={"notes": {"exclude": exclude}})
+        rig.sql("update notes set secret = 'louder' where id = 3")
+        rig.catch_up()
+        assert stopped(rig) == set()
+        (one,) = rig.prove()
+        assert one.rows == 300
+        target = open_target(rig.config)
+        target.open("notes")
+        found = [stored for stored in target.read("notes", ["notes_3", "notes_200"]) if stored is not None]
+        target.close()
+        assert [("secret" in stored.content) for stored in found] == [holds, holds]
