@@ -6,7 +6,8 @@ capacity, target and ledger are in `check_places`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from bridge.facts import Facts, PublicationFacts, RoleFacts, ServerFacts, SlotFa
 
 Level = Literal["error", "warning", "info"]
 OLDEST = 120000
+YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 ACTIONS = "insert, update, delete, truncate"
 
 
@@ -32,6 +34,25 @@ class Finding:
 def quoted(*names: str) -> str:
     """An SQL identifier, quoted."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def setting(label: str, option: str) -> str:
+    """A table's option as it can be copied into the configuration: names that YAML would read otherwise are quoted."""
+    name = label.removeprefix("public.") if label.count(".") == 1 else label
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?", name) or name.lower() in YAML_WORDS:
+        name = "'" + name.replace("'", "''") + "'"
+    return f"tables: {{{name}: {{{option}}}}}"
+
+
+def other_spaces(label: str, known: Sequence[str], configured: Sequence[str]) -> Finding:
+    """The memories of a table are elsewhere than the configuration wants them: `check` and `run` say it alike."""
+    return Finding(
+        "error",
+        "ledger.spaces",
+        label,
+        f"{label} is in the space(s) {', '.join(known)}, the configuration says {', '.join(configured)}",
+        f"Put the old space or number of shards back. Or: {START_AGAIN}",
+    )
 
 
 def source_findings(facts: Facts) -> list[Finding]:
@@ -145,7 +166,8 @@ def _slot(name: str, slot: SlotFacts, facts: Facts) -> Iterator[Finding]:
             f"the slot {name} exists, but this ledger did not make it{user}",
             f"Use the ledger it belongs to. {other}",
         )
-    if slot.holder is not None:
+    ours = facts.ledger is not None and facts.ledger.holder is not None and facts.ledger.slot == name
+    if slot.holder is not None and not ours:
         yield Finding(
             "warning",
             "slot.active",
@@ -221,8 +243,8 @@ def key_findings(facts: TableFacts) -> Iterator[Finding]:
             "table.no_key",
             label,
             f"{label} has no primary key, so its rows have no identity",
-            f"Add a primary key; or ALTER TABLE {name} REPLICA IDENTITY FULL; and set tables.{label}.duplicates: collapse; "
-            "or exclude the table.",
+            f"Add a primary key; or ALTER TABLE {name} REPLICA IDENTITY FULL; and in the configuration "
+            f"{setting(label, 'duplicates: collapse')}; or exclude the table.",
         )
     elif table.key_deferrable:
         yield Finding(

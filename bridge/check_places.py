@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
 from bridge import capacity
-from bridge.check import Finding
+from bridge.check import Finding, other_spaces, setting
 from bridge.errors import START_AGAIN
 from bridge.facts import Facts, LedgerFacts, SlotFacts, TableFacts, TargetFacts
 from bridge.lsn import format_lsn
@@ -28,6 +29,10 @@ def place_findings(facts: Facts) -> list[Finding]:
     if facts.ledger is not None:
         findings += _ledger(facts.ledger, sum(table.rows for table in facts.tables))
         findings += _same_source(facts.ledger, facts)
+        for table in facts.tables:
+            known = facts.ledger.spaces.get(table.table.label, table.spaces)
+            if table.spaces and known != table.spaces:
+                findings.append(other_spaces(table.table.label, known, table.spaces))
     return findings
 
 
@@ -35,7 +40,8 @@ def _capacity(facts: TableFacts, limit: int) -> Iterator[Finding]:
     label, rows, shards = facts.table.label, facts.rows, facts.options.shards
     each = capacity.rows_per_space(rows, shards)
     proposed = capacity.proposed_shards(rows, limit)
-    remedy = f"Set tables.{label}.shards: {proposed} (loading: {duration(capacity.loading_seconds(rows, proposed))})."
+    loading = duration(capacity.loading_seconds(rows, proposed))
+    remedy = f"Set {setting(label, f'shards: {proposed}')} (loading: {loading})."
     seconds = capacity.loading_seconds(rows, shards)
     if each > limit:
         yield Finding(
@@ -84,17 +90,28 @@ def _spaces(facts: Facts, limit: int) -> Iterator[Finding]:
     new = [space for space in tables if space not in existing]
     if tables:
         gigabytes = len(new) * capacity.SPACE_FILE_BYTES / 1e9
+        cost = (
+            f"{len(new)} of them new: sparse files of {gigabytes:.0f} GB (some 15 MB each on disk), "
+            f"{len(new) * capacity.SPACE_THREADS} threads, {duration(len(new) * capacity.SPACE_BIRTH_SECONDS)} to make them"
+        )
         yield Finding(
             "warning" if len(tables) > MANY_SPACES else "info",
             "space.cost",
             "target",
-            f"{len(tables)} space(s), {len(new)} of them new: sparse files of {gigabytes:.0f} GB (some 15 MB each on disk), "
-            f"{len(new) * capacity.SPACE_THREADS} threads, {duration(len(new) * capacity.SPACE_BIRTH_SECONDS)} to make them",
+            f"{len(tables)} space(s), {cost if new else 'all of them there already'}",
             "Use fewer shards." if len(tables) > MANY_SPACES else "",
         )
 
 
 def _target(target: TargetFacts) -> Iterator[Finding]:
+    if target.plain_grpc:
+        yield Finding(
+            "warning",
+            "target.plain",
+            "target.grpc",
+            f"gRPC to {target.plain_grpc} goes unencrypted: rows and key can be read on the way",
+            "Put both ends behind a tunnel, and set target.grpc to its end on this host.",
+        )
     if not target.reachable:
         yield Finding("error", "target.unreachable", "target", target.failure, target.remedy)
         return
@@ -133,7 +150,19 @@ def _ledger(ledger: LedgerFacts, rows: int) -> Iterator[Finding]:
         )
     if ledger.holder is not None:
         yield Finding(
-            "info", "ledger.held", "ledger", f"a run works with this ledger: {ledger.holder}", "Stop it before you start another."
+            "warning",
+            "ledger.held",
+            "ledger",
+            f"another run works with this ledger, so that `run` would be refused: {ledger.holder}",
+            "Leave it to that one, or stop it before you start another.",
+        )
+    for label, reason in ledger.stopped.items():
+        yield Finding(
+            "warning",
+            "ledger.stopped",
+            label,
+            f"{label} is stopped, its changes are not carried: {reason}",
+            f"If that is mended: engram-bridge resync {shlex.quote(label)}, and start `run` again.",
         )
 
 

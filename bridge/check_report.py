@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,12 +18,14 @@ ORDER = ("error", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """One table that is carried: estimated rows, its spaces, and the seconds that loading it is predicted to cost the server."""
+    """One table that is carried: its rows (estimated, unless they were `counted`), its spaces, and the seconds that loading it is
+    predicted to cost the server."""
 
     name: str
     rows: int
     spaces: tuple[str, ...]
     seconds: float
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Report:
             "tables": [asdict(table) | {"spaces": list(table.spaces)} for table in self.tables],
         }
 
+    def show(self, console: Console) -> None:
+        """Print it. Statements to be copied are left in one piece: a terminal breaks lines by itself, a file needs none."""
+        console.print(self.render(), soft_wrap=True)
+
     def render(self) -> RenderableType:
         """The same for a terminal: the tables, then what was found, the worst first, then one closing line."""
         parts: list[RenderableType] = []
@@ -72,7 +77,7 @@ class Report:
         table.add_column("loading", justify="right")
         for row in self.tables:
             spaces = row.spaces[0] if len(row.spaces) == 1 else f"{row.spaces[0]} … {row.spaces[-1]}" if row.spaces else "–"
-            table.add_row(Text(row.name), f"{row.rows:,}", Text(spaces), duration(row.seconds))
+            table.add_row(Text(row.name), f"{'' if row.counted else '~'}{row.rows:,}", Text(spaces), duration(row.seconds))
         return table
 
     def _closing(self) -> Text:
@@ -85,4 +90,4 @@ class Report:
 def _finding(finding: Finding) -> list[RenderableType]:
     """Texts and not markup: names of tables may contain brackets."""
     head = Text.assemble((finding.level, STYLES[finding.level]), "  ", finding.what, ("  " + finding.code, "dim"))
-    return [head, Padding(Text(f"→ {finding.remedy}"), (0, 0, 0, 4))] if finding.remedy else [head]
+    return [head, Text(f"    → {finding.remedy}")] if finding.remedy else [head]

@@ -120,7 +120,7 @@ def check(
     if as_json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
-        make_console().print(report.render())
+        report.show(make_console())
     return int(report.exit_code)
 
 

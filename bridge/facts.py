@@ -69,6 +69,7 @@ class TableFacts:
     owned: bool = True
     rows: int = 0
     spaces: tuple[str, ...] = ()
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,10 @@ class SpaceFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """The Engram server. `failure` and `remedy` when it cannot be used; `probe`: behaviour -> whether it is there."""
+    """The Engram server. `failure` and `remedy` when it cannot be used; `probe`: behaviour -> whether it is there.
+
+    `plain_grpc` is the gRPC address where it is on another host, is not encrypted, and was meant to be a secret.
+    """
 
     reachable: bool = True
     failure: str = ""
@@ -90,6 +94,7 @@ class TargetFacts:
     probe: Mapping[str, bool] = field(default_factory=dict)
     spaces: Mapping[str, SpaceFacts] = field(default_factory=dict)
     limit: int = 90_000
+    plain_grpc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,8 @@ class LedgerFacts:
     """The ledger's place and, when there is a ledger, what it says. `failure` and `remedy` when it cannot be used at all.
 
     `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
-    `making` is the slot that a start began to make and was ended before it could note where it begins.
+    `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
+    that its memories are in, and why those that are `stopped` are.
     """
 
     location: str
@@ -113,6 +119,8 @@ class LedgerFacts:
     confirmed: Lsn | None = None
     making: str | None = None
     holder: str | None = None
+    spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

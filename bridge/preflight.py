@@ -100,4 +100,4 @@ def _told(error: BridgeError, code: str, where: str) -> Finding:
 def _summary(facts: TableFacts) -> TableSummary:
     spaces: Sequence[str] = facts.spaces
     seconds = capacity.loading_seconds(facts.rows, facts.options.shards)
-    return TableSummary(facts.table.label, facts.rows, tuple(spaces), seconds)
+    return TableSummary(facts.table.label, facts.rows, tuple(spaces), seconds, facts.counted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -60,6 +61,7 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             names = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
             found = dict(connection.execute("select name, value from facts")) if "facts" in names else {}
+            known = list(connection.execute("select label, spaces, state, reason from tables")) if "tables" in names else []
     except sqlite3.Error as error:
         return replace(facts, failure=f"the ledger {path} cannot be read: {error}", remedy=other)
     if names and not found:
@@ -80,4 +82,6 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         slot=found.get("slot"),
         making=found.get("making_slot"),
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
+        spaces={label: tuple(json.loads(spaces)) for label, spaces, _state, _reason in known},
+        stopped={label: reason or "" for label, _spaces, state, reason in known if state == "stopped"},
     )

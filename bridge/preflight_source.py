@@ -84,7 +84,7 @@ class SourceAnswers:
 
     def with_rows(self, connection: psycopg.Connection, tables: Sequence[TableFacts]) -> list[TableFacts]:
         """The same tables, with rows counted or guessed from the size where there are no statistics."""
-        return [facts if facts.rows >= 0 else replace(facts, rows=_rows(connection, facts)) for facts in tables]
+        return [facts if facts.rows >= 0 else _with_rows(connection, facts) for facts in tables]
 
 
 def collect_source(connection: psycopg.Connection, slot: str, publication: str) -> SourceAnswers:
@@ -152,11 +152,11 @@ def _publication(connection: psycopg.Connection, name: str, version: int) -> Pub
     )
 
 
-def _rows(connection: psycopg.Connection, facts: TableFacts) -> int:
+def _with_rows(connection: psycopg.Connection, facts: TableFacts) -> TableFacts:
     table = facts.table
     readable = facts.readable and facts.schema_usable and not table.row_security
     if not readable or table.size > COUNTED_BYTES:
-        return table.size // GUESSED_ROW_BYTES
+        return replace(facts, rows=table.size // GUESSED_ROW_BYTES)
     with translated():
         row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table.schema, table.name))).fetchone()
-    return int(row[0]) if row is not None else 0
+    return replace(facts, rows=int(row[0]) if row is not None else 0, counted=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from itertools import islice
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +22,7 @@ LOOKED_AT = 1_000
 def target_facts(config: Target, spaces: Sequence[str], ledger_id: str | None) -> TargetFacts:
     """What the target says and does. Raises nothing: what is wrong stands in `failure`."""
     key = config.api_key.get_secret_value() if config.api_key else None
+    plain = plain_grpc(config)
     target = EngramTarget(Address(config.http, config.grpc_address, key), capacity=config.capacity)
     try:
         existing = _existing(config.http, key)
@@ -29,12 +32,26 @@ def target_facts(config: Target, spaces: Sequence[str], ledger_id: str | None) -
             probe=probe,
             spaces={name: _space(target, name, ledger_id) for name in spaces if name in existing},
             limit=config.limit,
+            plain_grpc=plain,
         )
     except BridgeError as error:
         remedy = error.hint or "Check that the server runs, and target.http and target.grpc."
-        return TargetFacts(reachable=False, failure=str(error), remedy=remedy, limit=config.limit)
+        return TargetFacts(reachable=False, failure=str(error), remedy=remedy, limit=config.limit, plain_grpc=plain)
     finally:
         target.close()
+
+
+def plain_grpc(config: Target) -> str:
+    """The gRPC address, where what goes there in the clear was meant to be kept from others."""
+    secret = config.api_key is not None or config.http.startswith("https:")
+    return config.grpc_address if secret and not _loopback(urlsplit(f"//{config.grpc_address}").hostname or "") else ""
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _existing(http: str, key: str | None) -> set[str]:

@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 
 from bridge import embedding
-from bridge.check import key_findings
+from bridge.check import key_findings, other_spaces
 from bridge.config import Config
 from bridge.embedding.identity import require_fit
 from bridge.engram.client import Address, EngramTarget
-from bridge.errors import START_AGAIN, BridgeError, ConfigError, Fatal, LedgerError
+from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
@@ -103,10 +103,8 @@ def make_plan(
     draft = compile_mapping(tables, options, identity, trial)
     for label, plan in draft.plans.items():
         if label in known and known[label].spaces != plan.spaces:
-            raise ConfigError(
-                f"{label} is in the space(s) {', '.join(known[label].spaces)}, the configuration says {', '.join(plan.spaces)}",
-                hint=f"Put the old space or number of shards back. Or: {START_AGAIN}",
-            )
+            found = other_spaces(label, known[label].spaces, plan.spaces)
+            raise ConfigError(found.what, hint=found.remedy)
     records = {
         label: known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)
         for label, plan in draft.plans.items()

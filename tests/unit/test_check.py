@@ -6,12 +6,14 @@ import io
 from dataclasses import replace
 
 import pytest
+import yaml
 from rich.console import Console
 
 from bridge import capacity
-from bridge.check import Finding, source_findings
+from bridge.check import Finding, setting, source_findings
 from bridge.check_places import duration, place_findings
 from bridge.check_report import Report, TableSummary
+from bridge.config import Target
 from bridge.errors import START_AGAIN
 from bridge.facts import (
     Facts,
@@ -24,7 +26,9 @@ from bridge.facts import (
     TableFacts,
     TargetFacts,
 )
+from bridge.preflight_target import plain_grpc
 from bridge.schema import Table
+from bridge.selection import names_of
 from bridge.spaces import TableOptions
 
 USERS = Table(1, "public", "users", (), key=("id",), identity_columns=("id",))
@@ -112,7 +116,7 @@ RULES = [
         "table.no_key",
         "error",
         "no primary key",
-        "REPLICA IDENTITY FULL; and set tables.public.users.duplicates: collapse",
+        "REPLICA IDENTITY FULL; and in the configuration tables: {users: {duplicates: collapse}}",
     ),
     (_table(key=(), identity="f"), "table.no_key", "error", "no primary key", "collapse"),
     (
@@ -174,7 +178,7 @@ RULES = [
         "via_partition_root = true",
     ),
     (_facts(publication=PublicationFacts(filtered=("a.b",))), "publication.filtered", "error", "columns of a.b", "SET TABLE"),
-    (_table(rows=100_000), "space.limit", "error", "100,000 each; a space may hold 90,000", "tables.public.users.shards: 4"),
+    (_table(rows=100_000), "space.limit", "error", "100,000 each; a space may hold 90,000", "Set tables: {users: {shards: 4}}"),
     (_table(rows=400_000, options=TableOptions(shards=5)), "space.time", "warning", "take the server about", "shards: 1"),
     (_table(rows=40_000), "space.search", "warning", "40,000 rows", "shards: 2"),
     (_facts(target=TargetFacts(False, "no answer", "Start it.")), "target.unreachable", "error", "no answer", "Start it."),
@@ -183,7 +187,7 @@ RULES = [
     (_facts(ledger=LedgerFacts("l", "no folder", "Make it.")), "ledger.unusable", "error", "no folder", "Make it."),
     (_facts(ledger=replace(LEDGER, free=1_000)), "ledger.disk", "error", "0 MB left", "Make room"),
     (_facts(ledger=replace(LEDGER, free=100_000_001)), "ledger.disk", "warning", "for 100 rows", "Make room"),
-    (_facts(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "info", "process 5", "Stop it"),
+    (_facts(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "warning", "would be refused: process 5", "stop it"),
     (_facts(ledger=replace(OWN, system_identifier="8"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
     (_facts(ledger=replace(OWN, database="x"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
     (
@@ -193,6 +197,21 @@ RULES = [
         "the ledger's is 3",
         START_AGAIN,
     ),
+    (
+        _facts(ledger=replace(OWN, spaces={"public.users": ("users-0", "users-1")}), slot=SLOT),
+        "ledger.spaces",
+        "error",
+        "public.users is in the space(s) users-0, users-1, the configuration says users",
+        "number of shards back",
+    ),
+    (
+        _facts(ledger=replace(OWN, stopped={"public.users": "its column 'a' was dropped"}), slot=SLOT),
+        "ledger.stopped",
+        "warning",
+        "public.users is stopped, its changes are not carried: its column 'a' was dropped",
+        "engram-bridge resync public.users",
+    ),
+    (_facts(target=TargetFacts(plain_grpc="engram:50051")), "target.plain", "warning", "to engram:50051 goes unen", "tunnel"),
     (_facts(ledger=replace(OWN, slot="t"), slot=None), "ledger.slot", "error", "slot is t", "source.slot: t"),
     (
         _facts(ledger=OWN, slot=None),
@@ -273,6 +292,54 @@ def test_the_proposal_fits(rows: int) -> None:
 def test_durations_are_readable(seconds: float, said: str) -> None:
     """Seconds, minutes, hours and days."""
     assert duration(seconds) == said
+
+
+def test_a_running_bridge_is_told_once() -> None:
+    """Its ledger is held, and its slot in use by it: that is one thing. A slot that another one uses is another."""
+    used = replace(SLOT, holder="pid 4")
+    assert "slot.active" not in _told(_facts(slot=used, ledger=replace(OWN, holder="process 5")))
+    assert "slot.active" in _told(_facts(slot=used, ledger=OWN))
+
+
+def test_spaces_that_are_there_cost_nothing() -> None:
+    """Nothing is said of files and threads when no space is new."""
+    told = _told(_facts(target=TargetFacts(spaces={"users": SpaceFacts(3)})))
+    assert told["space.cost"].what == "1 space(s), all of them there already"
+
+
+@pytest.mark.parametrize("label", ["public.users", "app.users", "public.a b", "public.on", "public.it's: {x}", "public.a.b"])
+def test_settings_can_be_copied(label: str) -> None:
+    """What a remedy says to set is YAML that names the table as the configuration knows it."""
+    (name,) = yaml.safe_load(setting(label, "shards: 4"))["tables"]
+    table = replace(USERS, schema=label.split(".", 1)[0], name=label.split(".", 1)[1])
+    assert name in names_of(table)
+
+
+@pytest.mark.parametrize(
+    ("keys", "plain"),
+    [
+        ({"http": "http://engram:7432"}, ""),
+        ({"http": "https://engram:7432"}, "engram:50051"),
+        ({"http": "http://engram:7432", "api_key": "k"}, "engram:50051"),
+        ({"http": "https://engram", "grpc": "127.0.0.1:9"}, ""),
+        ({"http": "https://engram", "grpc": "[::1]:9"}, ""),
+        ({"http": "http://localhost:7432", "api_key": "k"}, ""),
+    ],
+)
+def test_what_goes_unencrypted_against_the_will(keys: dict[str, str], plain: str) -> None:
+    """gRPC to another host, where HTTP is encrypted or a key is sent: the address is known as plain."""
+    assert plain_grpc(Target.model_validate(keys)) == plain
+
+
+def test_remedies_are_printed_in_one_piece() -> None:
+    """A statement longer than the screen is not broken, and nothing follows it; estimates bear a ~, counts do not."""
+    remedy = "GRANT SELECT ON TABLE " + ", ".join(f'"public"."table_{number}"' for number in range(20)) + ' TO "bridge";'
+    tables = (TableSummary("public.a", 1_000, ("a",), 3.0), TableSummary("public.b", 20, ("b",), 3.0, counted=True))
+    console = Console(file=io.StringIO(), width=60)
+    Report((Finding("error", "e", "t", "it fails", remedy),), tables).show(console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"    → {remedy}" in lines
+    assert [line.split()[1] for line in lines[1:3]] == ["~1,000", "20"]
 
 
 def test_the_report_is_for_people_and_machines() -> None:
