@@ -171,7 +171,7 @@ def test_tables_that_cannot_be_carried(make_rig: MakeRig) -> None:
     said = refused(rig, 1, "4 things stand in the way")
     assert "public.keyless has no primary key" in said
     assert 'ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL; and in the configuration' in said
-    assert 'tables: {keyless: {duplicates: collapse}}' in said
+    assert "tables: {keyless: {duplicates: collapse}}" in said
     assert "the primary key of public.late is deferrable" in said
     assert "public.silent has REPLICA IDENTITY NOTHING" in said
     assert "public.loose is unlogged" in said
