@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +59,21 @@ LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's 
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log.")]
 LogFormat = Annotated[logs.LogFormat, typer.Option("--log-format", help="How log lines look.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"engram-bridge {metadata.version('engram-bridge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Keeps an Engram server in step with a live PostgreSQL database, and proves it."""
 
 
 def main() -> None:
@@ -130,7 +146,9 @@ def run(
     source: SourceUrl = None,
     target: TargetUrl = None,
     ledger: LedgerPlace = None,
-    until_caught_up: Annotated[bool, typer.Option(help="End with 0 once everything up to the start is proven.")] = False,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End with 0 once everything up to the start is proven.")
+    ] = False,
     verbose: Verbose = False,
     log_format: LogFormat = logs.LogFormat.TEXT,
 ) -> int:
@@ -189,7 +207,7 @@ def status(
     target: TargetUrl = None,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option(help="Every two seconds, until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until interrupted.")] = False,
 ) -> int:
     """How it stands, from the ledger and the slot; also while `run` works in another process."""
     settings = _load(config, source, target, ledger)
@@ -197,13 +215,15 @@ def status(
     book = _existing_ledger(settings)
     try:
         while True:
-            figures = _status(settings, book)
+            figures, warning = _status(settings, book)
             if as_json:
                 print(json.dumps(figures.as_dict(), ensure_ascii=False, indent=None if watch else 2), flush=True)
             else:
                 if watch:
                     console.clear()
                 console.print(render_status(figures))
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr, flush=True)
             if not watch:
                 return 0
             time.sleep(2.0)
@@ -213,16 +233,17 @@ def status(
         book.close()
 
 
-def _status(settings: Config, book: Ledger) -> Any:
+def _status(settings: Config, book: Ledger) -> tuple[Any, str]:
+    """The figures, and what they lack."""
     from bridge.status import collect
     from bridge.wiring import slot_figures
 
+    warning = ""
     try:
         slot = slot_figures(settings, book.facts().get("slot", settings.source.slot))
     except BridgeError as error:
-        logger.warning("PostgreSQL cannot be asked: %s", error)
-        slot = None
-    return collect(book, slot)
+        warning, slot = f"PostgreSQL cannot be asked for the slot: {error}", None
+    return collect(book, slot), warning
 
 
 def _existing_ledger(settings: Config) -> Ledger:
@@ -234,7 +255,9 @@ def _existing_ledger(settings: Config) -> Ledger:
 
 
 LedgerOnly = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; by default that of the configuration.")]
-MemoryId = Annotated[str, typer.Argument(help="The memory id as `parked list` shows it, or `all`.")]
+ParkedKey = Annotated[
+    str, typer.Argument(metavar="TABLE/KEY", help="The key as `parked list` shows it, such as public.customers/9; or `all`.")
+]
 
 
 def _book(config: Path | None, ledger: str | None) -> Ledger:
@@ -247,7 +270,7 @@ def _book(config: Path | None, ledger: str | None) -> Ledger:
 
 @parked_app.command("list")
 def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: AsJson = False) -> int:
-    """The parked keys: id, reason, latest version that waits, since when."""
+    """The parked keys: table and key, reason, latest version that waits, since when."""
     book = _book(config, ledger)
     rows = [
         {
@@ -289,7 +312,7 @@ def _chosen(book: Ledger, name: str) -> list[tuple[tuple[int, str], Any]]:
 
 
 @parked_app.command("retry")
-def parked_retry(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+def parked_retry(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Read the row again and write it; done by the running bridge, or by the next run."""
     book = _book(config, ledger)
     chosen = _chosen(book, name)
@@ -302,7 +325,7 @@ def parked_retry(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly =
 
 
 @parked_app.command("drop")
-def parked_drop(name: MemoryId, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+def parked_drop(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Stop waiting for it: PostgreSQL answers for this key until its next change is proven."""
     book = _book(config, ledger)
     chosen = _chosen(book, name)
@@ -354,6 +377,19 @@ def snapshot_resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int
     book.drop_fact("snapshot_paused")
     book.close()
     make_console().print("the snapshot goes on")
+    return 0
+
+
+@sandbox_app.command("postgres")
+def sandbox_postgres(
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 15432,
+    data: Annotated[Path, typer.Option(help="Data directory; what is in it stays.")] = Path("postgres-data"),
+) -> int:
+    """A PostgreSQL to try things with, fit for logical replication. It asks nobody for a password and syncs nothing to disk."""
+    with _extra("sandbox"):
+        from bridge.sandbox.postgres import serve as serve_postgres
+
+    serve_postgres(data=data, port=port)
     return 0
 
 

@@ -17,6 +17,7 @@ from bridge.evidence import TableEvidence
 from bridge.running import Bridge
 from bridge.status import Status
 
+REPAIRED = "repaired"
 QUIET_SECONDS = 10.0
 """How often a line is printed where nobody watches."""
 
@@ -52,7 +53,7 @@ def human_seconds(seconds: float | None) -> str:
 def render_status(status: Status) -> RenderableType:
     """The whole status on a screen."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("table", "state", "rows", "expected", "proven", "pending edges", "parked", "ETA"):
+    for heading in ("table", "state", "rows ~", "expected", "proven", "pending edges", "parked", "ETA"):
         table.add_column(heading, justify="left" if heading in ("table", "state") else "right")
     for row in status.tables:
         rows = row.rows_estimated if row.rows_estimated >= 0 else row.rows_loaded
@@ -66,13 +67,13 @@ def render_status(status: Status) -> RenderableType:
             Text(str(row.parked), style="red" if row.parked else ""),
             human_seconds(row.eta_seconds) if row.state in ("new", "loading") else "",
         )
-    return Group(Text(), *_head(status), Text(), table, *_reasons(status))
+    return Group(*_head(status), Text(), table, *_reasons(status))
 
 
 def _head(status: Status) -> list[RenderableType]:
     running = f"running: {status.held_by}" if status.held_by else "not running"
     lines = [
-        Text.assemble(("phase      ", "bold"), status.phase, "  ·  ", running),
+        Text.assemble(("phase      ", "bold"), _phase_line(status), "  ·  ", running),
         Text.assemble(("positions  ", "bold"), "  ".join(f"{name} {value}" for name, value in status.positions.items())),
         Text.assemble(("lag        ", "bold"), _lag_line(status)),
     ]
@@ -83,15 +84,32 @@ def _head(status: Status) -> list[RenderableType]:
     elif slot.get("known"):
         lines.append(Text.assemble(("slot       ", "bold"), ("missing", "red")))
     target = status.target
-    health = "unreachable" if target["reachable"] is False else ("repaired" if target["repaired"] else "being compared")
-    style = "" if health == "repaired" else "yellow"
-    lines.append(
-        Text.assemble(
-            ("target     ", "bold"), f"epoch {target['epoch'] or '–'} (start {target['starts_seen']}), ", (health, style)
-        )
-    )
+    health = _health(status)
+    style = "" if health == REPAIRED else "yellow"
+    starts = f"seen starting {target['starts_seen']} time(s)"
+    lines.append(Text.assemble(("target     ", "bold"), f"epoch {target['epoch'] or '–'}, {starts}, ", (health, style)))
     troubles = [str(trouble) for trouble in (status.source.get("trouble"), target.get("trouble")) if trouble]
     return [*lines, *(Text.assemble(("trouble    ", "bold"), (trouble, "red")) for trouble in troubles)]
+
+
+def _health(status: Status) -> str:
+    """Whether the target can be trusted now to hold what the ledger says."""
+    target = status.target
+    if status.held_by and target["reachable"] is False:
+        return "unreachable"
+    if target["repaired"]:
+        return REPAIRED
+    return "being compared" if status.held_by else "to be compared by the next run"
+
+
+def _phase_line(status: Status) -> str:
+    """The phase. Consistent is what the target is known to be: while it cannot be asked, as of the last proof."""
+    health = _health(status)
+    if status.phase != "consistent" or health == REPAIRED:
+        return status.phase
+    covered = status.lag["covered"]
+    since = time.strftime(" as of %Y-%m-%d %H:%M:%S", time.localtime(covered)) if covered else " before"
+    return f"{status.phase}{since}, target {health}"
 
 
 def _lag_line(status: Status) -> str:

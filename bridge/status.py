@@ -99,7 +99,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
             "trouble": gauge("source_trouble"),
         },
         positions=_positions(facts, gauge("received")),
-        lag=_lag(facts, slot, gauge, proven, now),
+        lag=_lag(facts, slot, gauge, proven, held_by is not None),
         slot=_slot(slot),
         target=_target(ledger, gauge),
         tables=tables,
@@ -123,13 +123,22 @@ def _positions(facts: dict[str, str], received: int | None) -> dict[str, str]:
     }
 
 
-def _lag(facts: dict[str, str], slot: SlotFigures | None, gauge: Any, proven: Lsn, now: float) -> dict[str, float | int | None]:
+def _lag(
+    facts: dict[str, str], slot: SlotFigures | None, gauge: Any, proven: Lsn, running: bool
+) -> dict[str, float | int | None]:
+    """How far behind. A bridge that does not run has no lag in seconds unless the slot says that something waits for it."""
     behind = max(slot.flush_lsn - proven, 0) if slot is not None and slot.exists else None
     covered = float(facts.get("covered", "0") or 0)
     percentiles = gauge("lag_ms") or {}
+    seconds = None
+    if behind == 0:
+        seconds = 0.0
+    elif covered and (running or behind is not None):
+        seconds = round(time.time() - covered, 3)
     return {
         "bytes": behind,
-        "seconds": 0.0 if behind == 0 else (round(now - covered, 3) if covered else None),
+        "seconds": seconds,
+        "covered": covered or None,
         "p50_ms": percentiles.get("p50"),
         "p99_ms": percentiles.get("p99"),
         "max_ms": percentiles.get("max"),

@@ -133,7 +133,7 @@ class _Play:
         return self.place / "bridge.yaml"
 
     def _show_addresses(self, settings: Config) -> None:
-        self._say(f"PostgreSQL  {settings.source.shown}")
+        self._say(f"PostgreSQL  {self.source}")
         kind = "sandbox" if self.engram else "yours"
         self._say(f"Engram      {settings.target.http} (gRPC {settings.target.grpc_address}), {kind}")
         self._say(f"ledger      {settings.ledger}")

@@ -14,9 +14,11 @@ import importlib.util
 import os
 import pwd
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -153,6 +155,19 @@ class SandboxPostgres:
         if not self.log_path.exists():
             return "it wrote no log"
         return " | ".join(self.log_path.read_text(errors="replace").splitlines()[-5:])
+
+
+def serve(*, data: Path, port: int) -> None:
+    """Run a cluster until SIGTERM or SIGINT. Prints its URL, then `ready`. Raises Fatal when somebody else stops it."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with SandboxPostgres(data, port=port) as server:
+        print(server.url())
+        print("ready", flush=True)
+        while not ended.wait(0.5):
+            if not (server.data / "postmaster.pid").exists():
+                raise Fatal("the sandbox PostgreSQL was stopped by somebody else")
 
 
 def _binaries(version: int) -> Path:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -56,3 +59,18 @@ def test_an_unknown_version_or_a_missing_wheel_is_told_with_the_remedy(tmp_path:
     with pytest.raises(ConfigError) as missing:
         SandboxPostgres(tmp_path)
     assert "engram-bridge[sandbox]" in missing.value.hint
+
+
+def test_the_command_serves_in_the_foreground(tmp_path: Path) -> None:
+    """It prints its URL, which can be used at once, and SIGTERM stops the server and ends it with 0."""
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "bridge", "sandbox", "postgres", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url, ready = process.stdout.readline().strip(), process.stdout.readline().strip()
+        assert ready == "ready"
+        with psycopg.connect(url) as connection:
+            assert connection.execute("show wal_level").fetchone() == ("logical",)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not SandboxPostgres(data).running
