@@ -1,0 +1,92 @@
+"""What `status` shows a person is not more than is known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from bridge.cli import app
+from bridge.console import render_status
+from bridge.ledger import Ledger
+from bridge.status import SlotFigures, collect
+
+SLOT = SlotFigures(exists=True, flush_lsn=200)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """One loaded table, a target that was seen and compared, everything proven up to 100."""
+    book = Ledger(str(tmp_path / "ledger.db"))
+    record = book.register("public.users", ["users"], [], 1234)
+    book.set_table(record.number, state="loaded")
+    book.put_facts({"proven": "100", "covered": "1700000000.0", "slot": "s"})
+    book.put_epoch("first", seen=1.0)
+    book.put_epoch("first", repaired=2.0)
+    yield book
+    book.close()
+
+
+def shown(ledger: Ledger, slot: SlotFigures | None = SLOT) -> list[str]:
+    """The lines on the screen."""
+    console = Console(file=io.StringIO(), width=140)
+    console.print(render_status(collect(ledger, slot)))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_consistent_is_said_of_a_target_that_is_known(ledger: Ledger) -> None:
+    """With a target that is there and compared, and nothing before the first line; the rows are marked as an estimate."""
+    ledger.acquire()
+    ledger.put_gauges({"target_reachable": True})
+    lines = shown(ledger)
+    assert lines[0].startswith("phase      consistent  ·  running: process")
+    assert any("seen starting 1 time(s), repaired" in line for line in lines)
+    assert any("rows ~" in line for line in lines)
+
+
+def test_an_unreachable_target_is_consistent_as_of_the_last_proof(ledger: Ledger) -> None:
+    """What was proven is said with its time, and that it cannot be asked now."""
+    ledger.acquire()
+    ledger.put_gauges({"target_reachable": False})
+    (line,) = (line for line in shown(ledger) if line.startswith("phase"))
+    assert "consistent as of 2023-11-1" in line
+    assert ", target unreachable  ·" in line
+
+
+def test_a_target_that_is_being_compared(ledger: Ledger) -> None:
+    """After a restart of the target the phase says so, with and without a run."""
+    ledger.put_epoch("second", seen=3.0)
+    assert "target to be compared by the next run  ·  not running" in shown(ledger)[0]
+    ledger.acquire()
+    ledger.put_gauges({"target_reachable": True})
+    assert ", target being compared  ·" in shown(ledger)[0]
+
+
+@pytest.mark.parametrize(
+    ("slot", "running", "seconds"),
+    [(None, False, False), (SLOT, False, True), (None, True, True), (SlotFigures(exists=True, flush_lsn=100), False, False)],
+)
+def test_lag_in_seconds_needs_somebody_who_knows(ledger: Ledger, slot: SlotFigures | None, running: bool, seconds: bool) -> None:
+    """Without a run, seconds are told only when the slot says that bytes are behind."""
+    if running:
+        ledger.acquire()
+    assert bool(collect(ledger, slot).lag["seconds"]) is seconds
+
+
+def test_a_source_that_cannot_be_asked_is_a_warning(ledger: Ledger, tmp_path: Path) -> None:
+    """The figures of the ledger are shown all the same."""
+    options = ["--source", "postgresql://nobody@127.0.0.1:1/none", "--target", "http://127.0.0.1:1", "--ledger", ledger.location]
+    done = CliRunner().invoke(app, ["status", *options])
+    assert "warning: PostgreSQL cannot be asked for the slot" in done.stderr
+    assert done.stdout.startswith("phase ")
+
+
+def test_the_command_line_says_what_it_is() -> None:
+    """`--version`, an argument that is called what it is, and no twins of options that only switch on."""
+    assert CliRunner().invoke(app, ["--version"]).output.startswith("engram-bridge 0.")
+    assert "TABLE/KEY" in CliRunner().invoke(app, ["parked", "retry", "--help"]).output.upper()
+    assert "--no-" not in "".join(CliRunner().invoke(app, [name, "--help"]).output for name in ("run", "status", "check"))
