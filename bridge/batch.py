@@ -123,12 +123,13 @@ class StepBatch:
     def _park(self, item: Item, reason: str, detail: str) -> None:
         """Durably set the key aside, so that all others flow on."""
         attempts = item.parked.attempts + 1 if item.parked else 0
+        unseen = item.parked.xid if item.parked else None  # a retry has no transaction of its own: the one that waits stays
         now = self.shop.wall()
         parked = Parked(
             reason=reason,
             detail=detail,
             version=item.version,
-            xid=item.xid,
+            xid=unseen if item.xid is None else item.xid,
             since=item.parked.since if item.parked else now,
             attempts=attempts,
             retry_at=now + self.shop.retry_delay(attempts) if reason in RETRIED_ALONE else None,
@@ -192,7 +193,7 @@ class StepBatch:
                 self._refreshed(item, reading, reading.rows.get(row))
 
     def _refreshed(self, item: Item, reading: Reading, row: Row | None) -> None:
-        needs = visible_needs(item.work, item.entry, item.parked)
+        needs = visible_needs(item.work, item.entry, item.parked, self.shop.visible_below)
         if not all(reading.visible(xid) for xid in needs):
             self._defer(item)
             return
@@ -241,7 +242,7 @@ class StepBatch:
             item.references = digest(references)
             item.content = plan.content(item.memory, item.version, references)
             if self._as_recorded(item):
-                self._end(item)
+                self._end(item, alternates=item.memory.alternates if plan.alternates else None)
             elif self._is_new(item) and self.live >= self.shop.limit:
                 self._park(item, "capacity", f"the space {self.space} holds {self.live} rows, its limit is {self.shop.limit}")
             else:

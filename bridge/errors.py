@@ -40,6 +40,11 @@ class BridgeError(Exception):
         self.hint = hint
 
 
+def defect(what: str, error: BaseException) -> BridgeError:
+    """Our error for one that nobody expected: the run ends with it instead of going on without one of its threads."""
+    return BridgeError(f"{what} ended: {type(error).__name__}: {error}", hint="This is a defect: please report it.")
+
+
 class ConfigError(BridgeError):
     """The configuration is wrong."""
 

@@ -83,7 +83,15 @@ def expected_version(work: Work, entry: Entry | None, parked: Parked | None, flo
     return max(waiting, entry.version if entry else LOWEST, parked.version if parked else LOWEST, floor)
 
 
-def visible_needs(work: Work, entry: Entry | None, parked: Parked | None) -> list[int]:
-    """The transactions that a re-read must have seen to count (law 11)."""
-    xids = (work.xid, entry.xid if entry else None, parked.xid if parked else None)
-    return [xid for xid in xids if xid is not None]
+def visible_needs(work: Work, entry: Entry | None, parked: Parked | None, below: Version) -> list[int]:
+    """The transactions that a re-read must have seen to count (law 11).
+
+    Those of versions under `below` are known to be visible: an id is asked for only while it is young, since after 2^31 others it
+    would be taken for one to come.
+    """
+    known = (
+        (work.version, work.xid),
+        (entry.version, entry.xid) if entry else None,
+        (parked.version, parked.xid) if parked else None,
+    )
+    return [pair[1] for pair in known if pair is not None and pair[1] is not None and pair[0] >= below]

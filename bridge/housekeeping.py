@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
-from bridge.errors import BridgeError, SourceUnavailable, Transient
+from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
 from bridge.ledger import RESYNC_ASKED
-from bridge.lsn import make_version, split_version
+from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
 from bridge.pool import LanePool
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+STOP_SECONDS = 3.0
 ASK_SECONDS = 3.0
+VISIBLE_SECONDS = 60.0
 COLLECT_SECONDS = 600.0
 LOOK_SECONDS = 5.0
 RECENT = 2_000
@@ -60,6 +62,19 @@ class Source:
             return "shutting down" in str(error)
         return False
 
+    def mark(self) -> int:
+        """A new transaction id: higher than that of everything committed so far. Raises SourceUnavailable."""
+        return self._number("select txid_current()")
+
+    def oldest(self) -> int:
+        """All transactions below this id have ended, and are visible. Raises SourceUnavailable."""
+        return self._number("select txid_snapshot_xmin(txid_current_snapshot())")
+
+    def _number(self, query: LiteralString) -> int:
+        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
+            row = connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
     def flush(self) -> None:
         """Have the WAL flushed up to here, by an empty message of our own. Raises SourceUnavailable."""
         with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
@@ -82,6 +97,8 @@ class Housekeeping:
     failure: BridgeError | None = None
     _reloads: list[tuple[TablePlan, Token | None]] = field(default_factory=list)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
+    _mark: tuple[int, Version] | None = None
+    _learned: float = field(default_factory=time.monotonic)
     _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
@@ -102,7 +119,7 @@ class Housekeeping:
         self._ending.set()
         for thread in (self._thread, self._reader):
             if thread is not None:
-                thread.join()
+                thread.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
 
     def reload(self, plan: TablePlan, token: Token | None = None) -> None:
         """Have the rows of a keyless table read whole. `token` counts them, and one more until the last of them was put.
@@ -126,6 +143,10 @@ class Housekeeping:
             except BridgeError as error:
                 self.failure = error
                 return
+            except Exception as error:
+                logger.exception("housekeeping ended")
+                self.failure = defect("housekeeping", error)
+                return
 
     def beat(self) -> None:
         """One round. Raises LedgerError."""
@@ -135,6 +156,20 @@ class Housekeeping:
         self._look()
         self._collect()
         self._ask_source()
+        self._learn_visible()
+
+    def _learn_visible(self) -> None:
+        """Once all transactions have ended that ran when a position was confirmed, everything before it is visible to all."""
+        if time.monotonic() - self._learned < VISIBLE_SECONDS:
+            return
+        self._learned = time.monotonic()
+        if self._mark is None:
+            position = self.recorder.confirmed
+            self._mark = (self.source.mark(), make_version(split_version(self.loader.version)[0], position, 0))
+        elif self.source.oldest() > self._mark[0]:
+            self.shop.visible_below = self._mark[1]
+            self.shop.ledger.put_facts({"visible_below": self._mark[1]})
+            self._mark = None
 
     def _ask_source(self) -> None:
         """Let a server go down that waits for us while the target cannot be written; have it flush what a fence waits for.
@@ -148,7 +183,8 @@ class Housekeeping:
         if self.stream.connected and self.pool.trouble is not None and self.source.shutting_down():
             self.stream.leave()
         elif self.loader.finished and self.stream.connected:
-            reached = max((record.reached for record in self.shop.ledger.tables()), default=0)
+            fences = [fence_of(value) for name, value in self.shop.ledger.facts().items() if name.startswith("resync:")]
+            reached = max([record.reached for record in self.shop.ledger.tables()] + fences, default=0)
             if self.stream.received < reached:
                 self.source.flush()
 
@@ -220,11 +256,13 @@ class Housekeeping:
                 if token is not None:
                     token.done("written")
                     token.done("proven")
+        facts = self.shop.ledger.facts() if self.resyncs else {}
         states = {record.number: record.state for record in self.shop.ledger.tables()} if self.resyncs else {}
         for number in list(self.resyncs):
             if number not in self._rereads:
                 known = self.shop.mapping.numbered.get(number)
-                if known is not None and states[number] == "loaded":  # before, rows may yet come by the old definition
+                ready = self.recorder.confirmed >= fence_of(facts.get(f"resync:{number}", ""))
+                if known is not None and states[number] == "loaded" and ready:  # before, rows may come by the old definition
                     self._put_keys(known)
             token = self._rereads.get(number)
             if states[number] == "stopped" or (token is not None and token.complete("proven")):
@@ -303,6 +341,11 @@ class Housekeeping:
             gone = self.shop.ledger.collect_tombstones(plan.number, make_version(epoch, self.recorder.confirmed, 0))
             if gone:
                 logger.info("tombstones removed", extra={"table": plan.table.label, "count": gone})
+
+
+def fence_of(value: str) -> Lsn:
+    """The position in a fact `column@<lsn>`: rows are read again only once everything before it is recorded; else 0."""
+    return int(value.partition("@")[2] or 0)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float] | None:

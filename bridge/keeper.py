@@ -22,6 +22,7 @@ from bridge.wiring import column_facts, make_plan
 from bridge.workshop import Workshop
 from cdc.publication import published
 from snapshot import catalog as catalogs
+from snapshot.chunks import reached
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class TableKeeper:
         try:
             with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
                 changed = make_plan(self.config, self.ledger, connection, register=False).mapping.plans.get(label)
+                position = reached(connection)  # changes by the old definition end before it: they held off the ALTER
         except ConfigError as error:  # the configuration speaks of something that is not there any more
             self.stop_table(plan, str(error))
             return None
@@ -75,7 +77,7 @@ class TableKeeper:
             return None
         with self.lock:
             logger.info("a column was added", extra={"table": label, "columns": sorted(added)})
-            self.ledger.put_facts({f"resync:{plan.number}": "an added column"})  # first: a kill between must not forget it
+            self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}"})  # first: a kill between must not forget it
             self.ledger.set_table(plan.number, columns=column_facts(changed.table))
             mapping = self.shop.mapping
             self.shop.mapping = Mapping(mapping.plans | {label: changed}, mapping.numbered | {plan.number: changed})

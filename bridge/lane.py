@@ -127,8 +127,8 @@ class Lane:
 
     @property
     def urgent(self) -> bool:
-        """Something of the stream's waits, and could be done now."""
-        return bool(self._stream)
+        """Something of the stream's waits, or a job over the space, and could be done now."""
+        return bool(self._stream or self._jobs)
 
     def next_due(self) -> float | None:
         """When the next deferred key is due, or None."""
@@ -216,13 +216,16 @@ class Lane:
     def _do(self, job: Sweep | Comparison) -> None:
         try:
             if isinstance(job, Sweep):
-                self.live -= sweep_table(self.shop, self.space, job)
+                sweep_table(self.shop, self.space, job, self._swept)
             else:
                 self._compare(job)
         except Transient:
             with self._lock:
                 self._jobs.appendleft(job)
             raise
+
+    def _swept(self, rows: int) -> None:
+        self.live -= rows
 
     def _compare(self, job: Comparison) -> None:
         """Find what differs, put it in order, and note the space as repaired once all of that is recorded."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tenacity import wait_exponential_jitter
 from tenacity.wait import wait_base
 
-from bridge.errors import BridgeError, Transient
+from bridge.errors import BridgeError, Transient, defect
 from bridge.lane import Lane
 from bridge.mapping import TablePlan
 from bridge.memories import Key
@@ -35,6 +35,9 @@ POLL = 0.2
 STOP_SECONDS = 15.0
 """How long an orderly end waits for steps that are being done."""
 
+FAIR_TURN = 4
+"""Every how many turns the lane that has waited longest has its own, whatever waits in others."""
+
 TELL_AGAIN = 30.0
 """Seconds after which a trouble that lasts is told again; all lanes have the same one, so it is told once for all."""
 
@@ -47,6 +50,7 @@ class _State:
     busy: bool = False
     until: float = 0.0
     failures: int = 0
+    turn: int = 0
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class LanePool:
         self._wait = wait or wait_exponential_jitter(multiplier=0.05, max=3.0, jitter=0.2)
         self._condition = threading.Condition()
         self._states: dict[str, _State] = {}
+        self._turns = 0
         self._running: list[threading.Thread] = []
         self._ending = False
         self.reload: Callable[[TablePlan], None] = lambda _plan: None
@@ -171,19 +176,28 @@ class LanePool:
                 state = self._choose(time.monotonic())
                 if state is not None:
                     state.busy = True
-                    self._states[state.lane.space] = self._states.pop(state.lane.space)  # to the end: fair turns
+                    self._turns += 1
+                    state.turn = self._turns
                     return state
                 self._condition.wait(POLL)
             return None
 
     def _choose(self, now: float) -> _State | None:
-        """Lanes with something of the stream's first; a quarter of the threads is never given to the background."""
+        """Lanes with something of the stream's first, of those the one whose turn is longest ago; every fourth time of all.
+
+        A quarter of the threads is never given to the background.
+        """
         ready = [state for state in self._states.values() if not state.busy and state.until <= now and state.lane.due()]
-        for state in ready:
-            if state.lane.urgent:
-                return state
+        if not ready:
+            return None
+        longest = min(ready, key=lambda state: state.turn)
+        urgent = [state for state in ready if state.lane.urgent]
+        if urgent and self._turns % FAIR_TURN:
+            return min(urgent, key=lambda state: state.turn)
         busy = sum(state.busy for state in self._states.values())
-        return ready[0] if ready and busy < max(self._threads - self._threads // 4, 1) else None
+        if longest.lane.urgent or busy < max(self._threads - self._threads // 4, 1):
+            return longest
+        return min(urgent, key=lambda state: state.turn) if urgent else None
 
     def _run(self) -> None:
         while (state := self._next()) is not None:
@@ -196,9 +210,7 @@ class LanePool:
             except BridgeError as error:
                 self.failure = error
             except BaseException as error:
-                self.failure = BridgeError(
-                    f"a lane ended: {type(error).__name__}: {error}", hint="This is a defect: please report it."
-                )
+                self.failure = defect("a lane", error)
                 logger.exception("a lane ended", extra={"space": state.lane.space})
             with self._condition:
                 state.busy = False

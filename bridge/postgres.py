@@ -26,8 +26,14 @@ SETTINGS = {
     "lc_monetary": "C",
     "search_path": "pg_catalog",
     "row_security": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
 }
-"""Law 10. `client_encoding` is pinned beside them by its own connection parameter."""
+"""Law 10, and no time limits: how long a chunk's COPY takes is decided by the target.
+
+`client_encoding` is pinned beside them by its own connection parameter.
+"""
 
 COMMITS = {"synchronous_commit": "local"}
 """The little that we write there ourselves (publication, messages) never waits for a standby that may be missing."""
@@ -40,8 +46,8 @@ KEEPALIVES = {
     "tcp_user_timeout": "60000",
 }
 
-_UNAVAILABLE = ("08", "57P", "53", "55006", "25006", "40")
-"""SQLSTATE classes that go away by themselves: connection, shutdown, resources, object in use, read-only, rollback."""
+_UNAVAILABLE = ("08", "57", "53", "55006", "55P03", "25006", "25P0", "40")
+"""SQLSTATEs that go away by themselves: connection, shutdown and cancel, resources, object in use, locks, read-only, rollback."""
 
 
 def conninfo(url: str, *, application_name: str, replication: bool = False, connect_timeout: int = 10) -> str:
@@ -114,6 +120,10 @@ def translate(error: psycopg.Error) -> BridgeError:
         )
     if state is not None and state.startswith(_UNAVAILABLE):
         return SourceUnavailable(f"PostgreSQL cannot answer now: {message}")
+    if state == "55000" and "recovery is in progress" in message:
+        return SourceUnavailable("PostgreSQL is a standby here, and rows are read from the primary only")
+    if state is not None and state.startswith("22"):
+        message = type(error).__name__  # data exceptions quote the value in their first line
     return Fatal(f"PostgreSQL: {message}" + (f" (SQLSTATE {state})" if state else ""))
 
 

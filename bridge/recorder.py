@@ -6,17 +6,20 @@ it completes and the frontier that it moves; only what that transaction made dur
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, defect
 from bridge.frontier import ChunkToken, Frontier
 from bridge.ledger import Batch, ChunkRecord, Ledger, Outcome
 from bridge.lsn import Lsn
 from bridge.memories import Key
+
+logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 """How often positions that only keepalives move are made durable."""
@@ -100,7 +103,10 @@ class Recorder:
             chunks = list(self._chunks)
         try:
             self._record(submissions, chunks)
-        except BridgeError as error:
+        except Exception as unexpected:
+            if not isinstance(unexpected, BridgeError):
+                logger.exception("the recorder ended")
+            error = unexpected if isinstance(unexpected, BridgeError) else defect("the recorder", unexpected)
             with self._condition:  # nothing is accepted after this, and what came meanwhile must not wait for ever
                 self.failure = error
                 submissions += self._submissions

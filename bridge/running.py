@@ -23,7 +23,7 @@ from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
-from bridge.lsn import Lsn, fence, make_version
+from bridge.lsn import LOWEST, Lsn, fence, make_version
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.postgres import connect, translated
@@ -150,6 +150,8 @@ def prepare(config: Config) -> Bridge:
             spaces = _open_spaces(ledger, target, plan)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             _begin_resyncs(ledger, plan)
+            if any(record.state == "new" for record in ledger.tables()):
+                ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
         return _assemble(config, ledger, target, plan, source, embedder, spaces)
     except BaseException:
@@ -241,6 +243,7 @@ def _assemble(
         workers=config.snapshot.workers,
         chunk_rows=config.snapshot.chunk_rows,
     )
+    shop.visible_below = ledger.facts().get("visible_below", LOWEST)
     if "snapshot_paused" in ledger.facts():
         loader.paused.set()
     loader.refreshing.update(number for number in resyncs if ledger.facts().get(f"resync:{number}") == RESYNC_LOADING)

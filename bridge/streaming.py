@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.changes import Event
-from bridge.errors import BridgeError, SourceUnavailable
+from bridge.errors import BridgeError, SourceUnavailable, defect
 from bridge.frontier import Frontier
 from bridge.intake import Intake
 from bridge.lsn import Lsn, format_lsn
@@ -108,9 +108,7 @@ class Stream:
                 return
             except BaseException as error:
                 logger.exception("the stream ended")
-                self.failure = BridgeError(
-                    f"the stream ended: {type(error).__name__}: {error}", hint="This is a defect: please report it."
-                )
+                self.failure = defect("the stream", error)
                 return
             finally:
                 self._close()

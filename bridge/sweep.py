@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from bridge.errors import TargetUnavailable
+from bridge.gate import Parked
 from bridge.ledger import Outcome
 from bridge.works import Sweep
 from bridge.workshop import Workshop
 
 SWEEP_BATCH = 500
+ROUNDS = 4
 
 
-def sweep_table(shop: Workshop, space: str, sweep: Sweep) -> int:
-    """Forget the table's live memories in this space below the sweep's version; answers how many. Raises Transient.
+def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int], None]) -> None:
+    """Forget the table's live memories in this space below the sweep's version. Raises Transient.
 
-    What waits in the lane for such a key is superseded by the floor, which was set before this job was put here.
+    `swept` is told how many were recorded, page by page. What waits in the lane for such a key is superseded by the floor, which
+    was set before this job was put here. What Engram goes on answering is parked: it must not hold up the others.
     """
     plan = sweep.plan
     shard = plan.spaces.index(space)
     doomed = [(key, entry) for key, entry in shop.ledger.scan(plan.number, shard) if entry.live and entry.version < sweep.version]
     for start in range(0, len(doomed), SWEEP_BATCH):
         page = doomed[start : start + SWEEP_BATCH]
-        ids = [plan.prefix + key for key, _entry in page]
-        shop.target.forget(space, ids)
-        if any(stored is not None for stored in shop.target.read(space, ids)):
-            raise TargetUnavailable("Engram still answers rows that it was told to forget")
+        left = _forget(shop, space, [plan.prefix + key for key, _entry in page])
+        gone = [(key, entry) for key, entry in page if plan.prefix + key not in left]
         outcomes = [
             Outcome(
                 (plan.number, key), entry=replace(entry, version=sweep.version, live=False, xid=None), edges=(), alternates=()
             )
-            for key, entry in page
+            for key, entry in gone
         ]
+        outcomes += [_parked(shop, sweep, key) for key, _entry in page if plan.prefix + key in left]
         shop.recorder.commit(outcomes)
+        swept(len(gone))
     for token in sweep.tokens:
         token.done("written")
     shop.recorder.commit([Outcome((plan.number, ""), tokens=sweep.tokens)])
-    return len(doomed)
+
+
+def _forget(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
+    """Forget these; answers those that are still there after some rounds."""
+    left = memory_ids
+    for _round in range(ROUNDS):
+        shop.target.forget(space, left)
+        found = shop.target.read(space, left)
+        left = [memory_id for memory_id, stored in zip(left, found, strict=True) if stored is not None]
+        if not left:
+            break
+    return set(left)
+
+
+def _parked(shop: Workshop, sweep: Sweep, key: str) -> Outcome:
+    now = shop.wall()
+    reason = "Engram still answers the row after it was told to forget it"
+    parked = Parked("unproven", reason, sweep.version, None, now, retry_at=now + shop.retry_delay(0))
+    return Outcome((sweep.plan.number, key), park=parked)

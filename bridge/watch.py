@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.errors import BridgeError, TargetUnavailable
+from bridge.errors import BridgeError, TargetUnavailable, defect
 from bridge.frontier import Token
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
@@ -78,6 +78,10 @@ class TargetWatch:
                 self.reachable = False
             except BridgeError as error:
                 self.failure = error
+                return
+            except Exception as error:
+                logger.exception("the watch on the target ended")
+                self.failure = defect("the watch on the target", error)
                 return
 
     def look(self) -> None:

@@ -16,6 +16,9 @@ from bridge.lsn import LOWEST, Version, split_version
 from bridge.mapping import TablePlan, completed
 from bridge.memories import Key
 
+TOKEN_SIZE = 64
+"""What a change that has collapsed into another still takes: so that a hot key, too, finds its bound."""
+
 
 class Kind(enum.Enum):
     """What the change of a work is, if it has one."""
@@ -115,7 +118,7 @@ def merge(earlier: Work, later: Work) -> Work:
         waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
         tokens=earlier.tokens,
         unwritten=earlier.unwritten,
-        size=max(earlier.size, later.size),
+        size=max(earlier.size, later.size) + TOKEN_SIZE,
     )
 
 

@@ -26,8 +26,9 @@ RETRY_LAST = 600.0
 class Workshop:
     """The parts of one running bridge, as its lanes see them.
 
-    `limit`: live memories that a space may hold. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions
-    of their last TRUNCATE; both are durable in the ledger before they are here.
+    `visible_below`: versions under it belong to transactions that every new statement sees. `limit`: live memories that a space
+    may hold. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions of their last TRUNCATE; both are
+    durable in the ledger before they are here.
     """
 
     ledger: Ledger
@@ -45,6 +46,7 @@ class Workshop:
     visibility_patience: float = VISIBILITY_PATIENCE
     retry_first: float = RETRY_FIRST
     retry_last: float = RETRY_LAST
+    visible_below: Version = LOWEST
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from bridge.changes import Row
-from bridge.errors import BridgeError, Fatal, MappingError, SourceUnavailable
+from bridge.errors import BridgeError, Fatal, LedgerError, MappingError, SourceUnavailable, defect
 from bridge.frontier import ChunkToken, Token
 from bridge.intake import ROOM_EVERY, row_size
 from bridge.ledger import ChunkRecord, Ledger
@@ -33,6 +33,9 @@ from snapshot.plan import Chunk
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+STOP_SECONDS = 5.0
+IN_MEMORY = 16 * 1024 * 1024
+"""Characters of a chunk that a worker holds, so that its COPY, and with it its snapshot, ends whatever the target does."""
 
 
 @dataclass(slots=True)
@@ -100,8 +103,9 @@ class Loader:
     def stop(self) -> None:
         """End; chunks that are not recorded will be read again."""
         self._ending.set()
-        for thread in self._threads:
-            thread.join()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in self._threads:  # one that waits for a lock in PostgreSQL is left behind: its chunk is read again
+            thread.join(max(deadline - time.monotonic(), 0))
 
     @property
     def finished(self) -> bool:
@@ -142,6 +146,8 @@ class Loader:
                 connection = self._drop(connection)
                 self._again(task)
                 self._ending.wait(RETRY_SECONDS)
+            except LedgerError as error:
+                self.failure = error
             except (Fatal, MappingError) as error:
                 if self.pool.failure is not None or self.recorder.failure is not None:
                     self._again(task)
@@ -149,6 +155,9 @@ class Loader:
                 self.stop_table(task[0], str(error))
             except BridgeError as error:
                 self.failure = error
+            except Exception as error:
+                logger.exception("a snapshot worker ended", extra={"table": task[0].table.label})
+                self.failure = defect("a snapshot worker", error)
             finally:
                 self._ended(task[0])
         self._drop(connection)
@@ -191,21 +200,10 @@ class Loader:
         """Put the rows of one chunk into their lanes. Raises SourceUnavailable and Fatal; then the token is left behind."""
         token = Token(threading.Lock(), streamed=False)
         rows = 0
-        for row in read_chunk(connection, plan.table, chunk):
+        for row in _ahead(read_chunk(connection, plan.table, chunk)):
             if rows % ROOM_EVERY == 0 and not self._room():
                 return
-            work = Work(
-                plan=plan,
-                key=plan.key_of(row),
-                kind=Kind.ROW,
-                row=row,
-                version=self.version,
-                refresh=plan.number in self.refreshing,
-                background=True,
-                size=row_size(row),
-            )
-            work.belongs_to(token)
-            self.pool.put(work)
+            self._put(plan, row, token)
             rows += 1
         self.pool.wake()
         whole = ChunkToken(plan.number, chunk.number, token, reached(connection), rows)
@@ -214,6 +212,20 @@ class Loader:
             self._tokens[(plan.number, chunk.number)] = whole
         self.recorder.watch(whole)
         self._settle()
+
+    def _put(self, plan: TablePlan, row: Row, token: Token) -> None:
+        work = Work(
+            plan=plan,
+            key=plan.key_of(row),
+            kind=Kind.ROW,
+            row=row,
+            version=self.version,
+            refresh=plan.number in self.refreshing,
+            background=True,
+            size=row_size(row),
+        )
+        work.belongs_to(token)
+        self.pool.put(work)
 
     def _room(self) -> bool:
         """Wait for room; False when the run ends."""
@@ -242,3 +254,16 @@ class Loader:
         position = max((chunk.reached for chunk in self.ledger.chunks(plan.number)), default=0)
         self.ledger.loaded(plan.number, position)
         logger.info("a table is loaded", extra={"table": plan.table.label})
+
+
+def _ahead(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same rows, but as far as memory allows all of them are read before the first is given away."""
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += row_size(row)
+        if size > IN_MEMORY:
+            break
+    yield from held
+    yield from rows

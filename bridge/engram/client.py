@@ -7,6 +7,7 @@ creates it, so only `open` may be the first to touch one; the space goes into he
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -114,10 +115,11 @@ class EngramTarget:
             )
             if page.status_code != 200:
                 raise policy.unexpected(page.status_code, f"listing the space {space}")
-        counted = int(page.json()["tier_counts"]["hot"])
+        with _in_its_form(f"the space {space}"):
+            counted, created = int(page.json()["tier_counts"]["hot"]), str(answer.json()["created_at"])
         self._values[space] = self.confidence * (1 - 0.5 * min(counted, self._capacity) / self._capacity)
         self._opened.add(space)
-        return SpaceState(space, counted, answer.json()["created_at"])
+        return SpaceState(space, counted, created)
 
     def epoch(self) -> str:
         """See `Target.epoch`: the birth of the default space is the start of the server's process."""
@@ -125,9 +127,10 @@ class EngramTarget:
             answer = self._http().get("/api/v1/spaces", timeout=10.0)
             if answer.status_code != 200:
                 raise policy.unexpected(answer.status_code, "listing its spaces")
-        for space in answer.json()["spaces"]:
-            if space["id"] == "default":
-                return str(space["created_at"])
+        with _in_its_form("its spaces"):
+            for space in answer.json()["spaces"]:
+                if space["id"] == "default":
+                    return str(space["created_at"])
         raise TargetUnavailable("Engram lists no default space, so its restarts cannot be told")
 
     # writing
@@ -203,8 +206,9 @@ class EngramTarget:
                     )
                     for memory_id in memory_ids[start : start + FORGET_WINDOW]
                 ]
-                for call in calls:
-                    call.result()
+                failed = [error for error in (call.exception() for call in calls) if error is not None]
+                if failed:  # only now: a forget that is still under way must not arrive after what is written next
+                    raise failed[0]
 
     # reading
 
@@ -247,8 +251,9 @@ class EngramTarget:
                 )
                 if answer.status_code != 200:
                     raise policy.unexpected(answer.status_code, f"listing the space {space}")
-            memories = answer.json()["memories"]
-            yield from (Stored(memory["id"], memory["content"]) for memory in memories)
+            with _in_its_form(f"the space {space}"):
+                memories = [Stored(memory["id"], memory["content"]) for memory in answer.json()["memories"]]
+            yield from memories
             if len(memories) < PAGE:
                 return
             offset += PAGE
@@ -316,15 +321,22 @@ class EngramTarget:
         return pool
 
 
+@contextlib.contextmanager
+def _in_its_form(what: str) -> Iterator[None]:
+    """An answer that no Engram would give is no answer. Raises TargetUnavailable."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TargetUnavailable(
+            f"Engram answered {what} in a form that is not its own", hint="Is something else between the bridge and Engram?"
+        ) from error
+
+
 def _stored(body: bytes) -> Stored:
     """The memory of an answer. Raises TargetUnavailable for what no Engram would say."""
-    try:
+    with _in_its_form("a memory"):
         memory = json.loads(body)
         return Stored(memory["id"], memory["content"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise TargetUnavailable(
-            "Engram answered a memory in a form that is not its own", hint="Is something else between the bridge and Engram?"
-        ) from error
 
 
 def _unit(vector: Any) -> Any:

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
+from typing import TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, Dialect, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.frontier import Token
 from bridge.gate import Entry, Parked
 from bridge.ledger import tables
 from bridge.memories import Edge, Key
+
+First = TypeVar("First", int, str)
 
 BATCH = 500
 """Keys in one statement: SQLite allows 32,766 parameters, and plans for short lists are cached better."""
@@ -82,14 +85,23 @@ def scan_entries(connection: Connection, table: int, shard: int, *, page: int = 
         after = rows[-1][0]
 
 
+def _pages(pairs: Iterable[tuple[First, str]]) -> Iterator[tuple[First, list[str]]]:
+    """Pairs by their first part, a page at a time: SQLite uses an index for `a = ? and b in (…)`, but not for pairs in a list."""
+    by_first: dict[First, list[str]] = {}
+    for first, second in pairs:
+        by_first.setdefault(first, []).append(second)
+    for first, seconds in by_first.items():
+        for start in range(0, len(seconds), BATCH):
+            yield first, seconds[start : start + BATCH]
+
+
 def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The key parts of the parents that are known under these alternate values."""
     a = tables.alternates.c
-    wanted = list(dict.fromkeys(lookups))
     found: dict[tuple[str, str], str] = {}
-    for start in range(0, len(wanted), BATCH):
-        query = select(a.lookup, a.value, a.key).where(tuple_(a.lookup, a.value).in_(wanted[start : start + BATCH]))
-        for lookup, value, key in connection.execute(query):
+    for lookup, page in _pages(dict.fromkeys(lookups)):
+        query = select(a.value, a.key).where(a.lookup == lookup, a.value.in_(page))
+        for value, key in connection.execute(query):
             found[(lookup, value)] = key
     return found
 
@@ -182,10 +194,9 @@ def _put_alternates(connection: Connection, outcomes: Sequence[Outcome]) -> set[
     if not after:
         return set()
     known = [o.key for o in outcomes if o.alternates is not None and not o.fresh]
-    for start in range(0, len(known), BATCH):
-        page = known[start : start + BATCH]
-        query = select(a.tbl, a.key, a.lookup, a.value).where(tuple_(a.tbl, a.key).in_(page))
-        for table, key, lookup, value in connection.execute(query):
+    for table, keys in _pages(known):
+        query = select(a.key, a.lookup, a.value).where(a.tbl == table, a.key.in_(keys))
+        for key, lookup, value in connection.execute(query):
             before.setdefault((table, key), set()).add((lookup, value))
     changed: set[tuple[str, str]] = set()
     gone, come = [], []
@@ -215,10 +226,9 @@ def _stale_lookups(connection: Connection, outcomes: Sequence[Outcome]) -> list[
 def _dependents(connection: Connection, changed: set[tuple[str, str]]) -> list[Key]:
     """The children whose foreign key has one of these values."""
     e = tables.edges.c
-    wanted = sorted(changed)
     found: list[Key] = []
-    for start in range(0, len(wanted), BATCH):
-        query = select(e.tbl, e.key).where(tuple_(e.lookup, e.lookup_value).in_(wanted[start : start + BATCH]))
+    for lookup, page in _pages(changed):
+        query = select(e.tbl, e.key).where(e.lookup == lookup, e.lookup.is_not(None), e.lookup_value.in_(page))
         found += [(row[0], row[1]) for row in connection.execute(query)]
     return list(dict.fromkeys(found))
 

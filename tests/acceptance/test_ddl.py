@@ -196,3 +196,28 @@ def test_columns_that_the_configuration_leaves_out_and_takes_back(make_rig: Make
         found = [stored for stored in target.read("notes", ["notes_3", "notes_200"]) if stored is not None]
         target.close()
         assert [("secret" in stored.content) for stored in found] == [holds, holds]
+
+
+def test_changes_in_flight_when_a_column_is_added_get_its_value_too(make_rig: MakeRig) -> None:
+    """Rows whose changes wait for a slow target while a column with a default is added are read again after they are recorded."""
+    rig = make_rig()
+    rig.sql(
+        "create table notes (id int primary key, body text)",
+        "insert into notes select n, 'x' from generate_series(1, 100) n",
+    )
+    rig.start()
+    rig.wait_until_proven()
+    rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.05}])
+    rig.sql(
+        "insert into notes select n, 'in flight' from generate_series(101, 250) n",
+        "update notes set body = 'in flight' where id <= 50",
+        "alter table notes add column colour text default 'red'",
+        "insert into notes values (999, 'after', 'blue')",
+    )
+    time.sleep(8.0)
+    rig.engram.faults()
+    rig.wait_until_proven()
+    time.sleep(2.0)
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    rig.prove()

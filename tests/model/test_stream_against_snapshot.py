@@ -247,3 +247,25 @@ def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp
     world.settle()
     world.check()
     world.ledger.close()
+
+
+def test_a_parked_change_is_waited_for_however_often_it_is_tried_again(tmp_path: Path) -> None:
+    """Law 11: a key parked since its commit is not visible keeps its transaction over every retry, so that no older row passes."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a", big="B1")])
+    world.postgres.visible = 1
+    world.deliver(5)
+    world.step()
+    world.postgres.commit([Op("update", 1, "b", big=None)])
+    world.deliver(5)
+    for _ in range(60):
+        world.step()
+        world.time += 30.0
+        world.tick()
+    ((_key, parked),) = world.ledger.parked_keys()
+    assert (parked.reason, parked.xid) == ("not_visible", world.postgres.wal[1].xid)
+    assert '"name":"a"' in world.target.memories["things_1"], "the row that was proven last stays"
+    assert parked.attempts >= 2
+    world.settle()
+    world.check()
+    world.ledger.close()
