@@ -6,6 +6,7 @@ phase raises, the lane puts all works back, and the target may or may not hold w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +21,13 @@ from bridge.ports import Reading
 from bridge.works import Kind, Work
 from bridge.workshop import Workshop
 
+logger = logging.getLogger(__name__)
+
 ROUNDS = 4
 """How often a write is sent before its key is parked as unproven."""
+
+TOLD_KEYS = 10
+"""Keys that a step parks and names in the log; of the others it tells the number."""
 
 RETRIED_ALONE = frozenset({"not_visible", "unproven", "capacity"})
 """Reasons that can end without anybody doing anything: their keys are tried again by a timer."""
@@ -64,6 +70,7 @@ class StepBatch:
     outcomes: list[Outcome] = field(default_factory=list)
     deferred: list[Work] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    set_aside: list[tuple[str, str, str]] = field(default_factory=list)
 
     def run(self) -> None:
         """All phases. Raises Transient, or Fatal when the ledger or the source says so."""
@@ -73,6 +80,13 @@ class StepBatch:
         self._plan([item for item in items if item.action is Action.WRITE])
         self._forget([item for item in items if item.action is Action.FORGET])
         self._write([item for item in items if item.action is Action.WRITE])
+
+    def tell(self) -> None:
+        """Say which keys were parked in this step, once that is recorded. The reason's code alone: details may quote a row."""
+        for label, key, reason in self.set_aside[:TOLD_KEYS]:
+            logger.warning("a key is parked", extra={"table": label, "key": key, "reason": reason})
+        if len(self.set_aside) > TOLD_KEYS:
+            logger.warning("more keys are parked", extra={"space": self.space, "count": len(self.set_aside) - TOLD_KEYS})
 
     # the gate
 
@@ -135,6 +149,8 @@ class StepBatch:
             retry_at=now + self.shop.retry_delay(attempts) if reason in RETRIED_ALONE else None,
         )
         self._count("parked")
+        if item.parked is None or item.parked.reason != reason:
+            self.set_aside.append((item.work.plan.table.label, item.work.key, reason))
         self._end(item, park=parked)
 
     def _count(self, name: str, amount: int = 1) -> None:

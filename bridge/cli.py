@@ -29,6 +29,7 @@ from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import RESYNC_ASKED, Ledger
 from bridge.ledger.connection import ledger_url
+from bridge.pool import TELL_AGAIN
 
 logger = logging.getLogger(__name__)
 
@@ -177,14 +178,16 @@ def _prepare(settings: Config, ending: threading.Event) -> Any:
     from bridge import running
 
     resumed = Path(str(ledger_url(settings.ledger).database)).exists()
-    wait = 0.5
+    wait, told = 0.5, -TELL_AGAIN
     while not ending.is_set():
         try:
             return running.prepare(settings)
         except Transient as error:
             if not resumed:
                 raise
-            logger.warning("waiting to begin: %s", error, extra={"hint": error.hint})
+            if time.monotonic() - told >= TELL_AGAIN:
+                told = time.monotonic()
+                logger.warning("waiting to begin: %s", error, extra={"hint": error.hint})
             ending.wait(wait)
             wait = min(wait * 2, 5.0)
     return None

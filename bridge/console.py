@@ -156,6 +156,7 @@ class LiveView:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._said = 0.0
         self._seen = (0, time.monotonic())
+        self._parked_count, self._parked_at = 0, float("-inf")
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -193,6 +194,12 @@ class LiveView:
             )
         return self._progress
 
+    def _parked(self, now: float) -> int:
+        """The number of parked keys, asked for once a second."""
+        if now - self._parked_at >= 1.0:
+            self._parked_count, self._parked_at = self._bridge.ledger.parked_count(), now
+        return self._parked_count
+
     def _line(self) -> str:
         bridge = self._bridge
         now = time.monotonic()
@@ -207,6 +214,11 @@ class LiveView:
         ]
         if lag:
             parts.append(f"commit → proven p50 {lag['p50']:.0f} ms p99 {lag['p99']:.0f} ms")
+        if self._live is None and not bridge.consistent:
+            parts.insert(1, f"{sum(progress.rows for progress in list(bridge.loader.progress.values())):,} rows loaded")
+        parked = self._parked(now)
+        if parked:
+            parts.append(f"{parked:,} parked")
         if bridge.recorder.dropped:
             parts.append(f"{bridge.recorder.dropped:,} dropped by the target, recovered")
         if not bridge.watch.reachable or bridge.pool.trouble:

@@ -16,7 +16,7 @@ from bridge.ledger import RESYNC_ASKED
 from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
-from bridge.pool import LanePool
+from bridge.pool import TELL_AGAIN, LanePool
 from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
 from bridge.streaming import Stream
@@ -103,6 +103,7 @@ class Housekeeping:
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
     _rereads: dict[int, Token] = field(default_factory=dict)
+    _told: float = -TELL_AGAIN
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _reader: threading.Thread | None = None
@@ -139,7 +140,7 @@ class Housekeeping:
             try:
                 work()
             except Transient as error:
-                logger.info("housekeeping waits: %s", error)
+                self._waits(error)
             except BridgeError as error:
                 self.failure = error
                 return
@@ -188,6 +189,11 @@ class Housekeeping:
             if self.stream.received < reached:
                 self.source.flush()
 
+    def _waits(self, error: Transient) -> None:
+        if time.monotonic() - self._told >= TELL_AGAIN:
+            self._told = time.monotonic()
+            logger.info("housekeeping waits: %s", error)
+
     # measurements
 
     def gauges(self) -> dict[str, Any]:
@@ -234,7 +240,9 @@ class Housekeeping:
     def _requests(self) -> None:
         (self.loader.paused.set if "snapshot_paused" in self.shop.ledger.facts() else self.loader.paused.clear)()
         for verb, key in self.shop.ledger.take_requests():
-            logger.info("asked to %s a key", verb, extra={"table": key[0]})
+            plan = self.shop.mapping.numbered.get(key[0])
+            label = plan.table.label if plan is not None else key[0]
+            logger.info("asked to %s a key", verb, extra={"table": label, "key": key[1]})
             if verb == "retry":
                 self._refresh(key, retry=True)
 

@@ -205,6 +205,7 @@ class Lane:
         for work in batch.deferred:
             self.put(work)
         self.shop.recorder.commit(batch.outcomes, batch.counters)
+        batch.tell()
 
     def _pace(self, seconds: float, works: int) -> None:
         goal = ALONE_GOAL if self.shop.clock() - self._streamed_at > ALONE_SECONDS else STEP_GOAL
@@ -231,7 +232,7 @@ class Lane:
         """Find what differs, put it in order, and note the space as repaired once all of that is recorded."""
         suspects, reload = compare_space(self.shop, self.space)
         job.reload = reload
-        logger.info("compared a space", extra={"space": self.space, "suspects": len(suspects), "epoch": job.epoch})
+        logger.debug("compared a space", extra={"space": self.space, "suspects": len(suspects), "epoch": job.epoch})
         token = Token(threading.Lock(), streamed=False)
         for work in suspects:
             work.belongs_to(token)

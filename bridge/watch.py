@@ -36,6 +36,7 @@ class TargetWatch:
     reachable: bool = True
     restarts: int = 0
     jobs: dict[str, Comparison] = field(default_factory=dict)
+    _differed: dict[str, bool] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     failure: BridgeError | None = None
@@ -100,6 +101,7 @@ class TargetWatch:
         for space, job in list(self.jobs.items()):
             if job.token is None or not job.token.complete("proven"):
                 continue
+            self._differed[space] = self._differed.get(space, False) or bool(job.found or job.reload)
             if job.reload:
                 job.token = self._reload(job.reload)
                 job.reload = []
@@ -131,6 +133,8 @@ class TargetWatch:
 
     def compare(self, spaces: Sequence[str]) -> None:
         """Have these spaces compared with the ledger, and what differs mended."""
+        if not self.jobs:
+            self._differed = {}
         for space in spaces:
             job = Comparison(space, self.epoch)
             self.jobs[space] = job
@@ -139,4 +143,5 @@ class TargetWatch:
 
     def _repaired(self) -> None:
         self.shop.ledger.put_epoch(self.epoch, repaired=time.time())
-        logger.info("every space agrees with the ledger", extra={"epoch": self.epoch})
+        differed = sum(self._differed.values())
+        logger.info("compared %d space(s): %d differed, mended", len(self._differed), differed, extra={"epoch": self.epoch})

@@ -298,6 +298,13 @@ class Ledger:
             for r in rows
         ]
 
+    def parked_count(self) -> int:
+        """How many keys are parked, those aside that were dropped."""
+        with self.reading() as connection:
+            return (
+                connection.execute(select(func.count()).select_from(tables.parked).where(~tables.parked.c.dropped)).scalar() or 0
+            )
+
     def drop_parked(self, key: Key) -> None:
         """Stop waiting for a key: PostgreSQL answers for it until its next change is proven."""
         p = tables.parked.c
