@@ -23,7 +23,7 @@ from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
-from bridge.lsn import LOWEST, Lsn, fence, make_version
+from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.postgres import connect, translated
@@ -97,6 +97,10 @@ class Bridge:
         settled = self.watch.repaired and not any(lane.in_doubt for lane in self.pool.lanes)
         if self.failure is None and drained and settled:
             self.ledger.put_facts({"ended": "in order"})
+            facts = {"proven": format_lsn(self.recorder.confirmed), "changes": self.recorder.changes}
+            logger.info("ended in order", extra=facts | {"parked": self.ledger.parked_count()})
+        elif self.failure is None:
+            logger.warning("ended before all was settled: the next run compares every space first")
         self.shop.reader.close()
         self.target.close()
         self.ledger.close()
