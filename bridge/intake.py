@@ -158,6 +158,8 @@ class Intake:
 
     def _row_change(self, change: RowChange) -> None:
         binding = self._bindings.get(change.relation.oid)
+        if binding is not None and self.shop.mapping.numbered.get(binding.plan.number) is not binding.plan:
+            binding = self._bindings[change.relation.oid] = self._bind(change.relation)  # its foreign keys are other ones now
         if binding is None or binding.plan.number in self.shop.stopped:
             return
         plan = binding.plan

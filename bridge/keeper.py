@@ -18,7 +18,7 @@ from bridge.ledger import Ledger
 from bridge.mapping import Mapping, TablePlan
 from bridge.postgres import connect, translated
 from bridge.schema import Table
-from bridge.wiring import column_facts, make_plan
+from bridge.wiring import column_facts, links_fact, make_plan
 from bridge.workshop import Workshop
 from cdc.publication import published
 from snapshot import catalog as catalogs
@@ -84,11 +84,40 @@ class TableKeeper:
             self.resyncs.add(plan.number)
         return changed
 
+    def relink(self) -> None:
+        """Foreign keys were added or dropped: their tables, and those that are found by other values now, are read again.
+
+        Raises SourceUnavailable and ConfigError.
+        """
+        with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
+            fresh = make_plan(self.config, self.ledger, connection, register=False).mapping.plans
+            with self.lock:
+                mapping = self.shop.mapping
+                changed = {
+                    label: fresh[label]
+                    for label, plan in mapping.plans.items()
+                    if label in fresh
+                    and fresh[label].table.columns == plan.table.columns
+                    and (
+                        links_fact(fresh[label]) != links_fact(plan) or fresh[label].table.foreign_keys != plan.table.foreign_keys
+                    )
+                }
+                numbered = {plan.number: plan for plan in changed.values()}
+                self.shop.mapping = Mapping(mapping.plans | changed, mapping.numbered | numbered)
+            position = reached(connection)  # after it everything is taken in by the new plans
+        for label, plan in changed.items():
+            if plan.keyless:
+                continue
+            logger.info("foreign keys are other ones", extra={"table": label})
+            self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}", f"links:{plan.number}": links_fact(plan)})
+            self.resyncs.add(plan.number)
+
     def look(self) -> None:
         """Compare the plans with the catalogue and the publication. Raises SourceUnavailable."""
         with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection, translated():
             members = published(connection, self.publication)
             catalog = catalogs.load(connection)
+        relink = False
         for plan in list(self.shop.mapping.plans.values()):
             if plan.number in self.shop.stopped:
                 continue
@@ -101,6 +130,9 @@ class TableKeeper:
                 self.stop_table(plan, f"the publication {self.publication} does not hold it any more")
             elif any(column.name not in names_known(plan) for column in table.columns):
                 self.redefine(plan)
+            relink = relink or (table is not None and table.foreign_keys != plan.table.foreign_keys)
+        if relink:
+            self.relink()
 
 
 def names_known(plan: TablePlan) -> set[str]:

@@ -36,6 +36,7 @@ from bridge.wiring import (
     SourceSetup,
     changed_columns,
     column_facts,
+    links_fact,
     make_plan,
     open_embedder,
     open_ledger,
@@ -293,7 +294,25 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
             ledger.put_facts({f"resync:{record.number}": "an added column"})  # first: a kill between must not forget it
             ledger.set_table(record.number, columns=column_facts(table_plan.table))
             resyncs.add(record.number)
-    return resyncs
+    return resyncs | _relinked(ledger, plan)
+
+
+def _relinked(ledger: Ledger, plan: Plan) -> set[int]:
+    """Tables whose foreign keys, or the values they are found by, are others than those of the last run."""
+    facts = ledger.facts()
+    states = {record.number: record.state for record in ledger.tables()}
+    changed = set()
+    for table_plan in plan.mapping.plans.values():
+        known, now = facts.get(f"links:{table_plan.number}"), links_fact(table_plan)
+        if known == now:
+            continue
+        news = {f"links:{table_plan.number}": now}
+        if known is not None and states[table_plan.number] in ("loading", "loaded") and not table_plan.keyless:
+            logger.info("foreign keys are other ones", extra={"table": table_plan.table.label})
+            news[f"resync:{table_plan.number}"] = facts.get(f"resync:{table_plan.number}", "other foreign keys")
+            changed.add(table_plan.number)
+        ledger.put_facts(news)
+    return changed
 
 
 def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:

@@ -5,6 +5,7 @@ Imports everything; only the command line, the demo, the benches and `bridge.run
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Collection, Iterator
@@ -125,6 +126,12 @@ def column_facts(table: Table) -> list[dict[str, Any]]:
         {"name": column.name, "type": column.type.oid, "declared": column.declared, "key": places.get(column.name)}
         for column in table.columns
     ]
+
+
+def links_fact(plan: TablePlan) -> str:
+    """The references that a table's memories carry, and the values its rows are found by, to be compared like its columns."""
+    links = [[link.constraint, [name for _index, name, _encode in link.columns], link.parent, link.lookup] for link in plan.links]
+    return json.dumps([links, sorted(name for name, _columns in plan.alternates)])
 
 
 def changed_columns(record: TableRecord, plan: TablePlan) -> tuple[str | None, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.acceptance.conftest import MakeRig
 
 SCHEMA = """
@@ -72,3 +74,30 @@ def test_edges_follow_every_move_of_a_foreign_key(make_rig: MakeRig) -> None:
     assert rig.stop() == 0, rig.tail()
     done = rig.command("status", "--json")
     assert '"pending_edges": 0' in done.stdout
+
+
+def test_foreign_keys_added_and_dropped_while_running_and_while_down(make_rig: MakeRig) -> None:
+    """ALTER TABLE ADD and DROP of a foreign key, to a primary key and to another unique key: the edges become those of
+    PostgreSQL for all rows, not only for those that change afterwards."""
+    rig = make_rig()
+    rig.sql(
+        "create table parents (id int primary key, code text unique)",
+        "create table children (id int primary key, parent int, code text)",
+        "insert into parents select n, 'c' || n from generate_series(1, 30) n",
+        "insert into children select n, n % 30 + 1, 'c' || (n % 30 + 1) from generate_series(1, 90) n",
+    )
+    rig.start()
+    rig.wait_until_proven()
+    assert sum(one.edges for one in rig.prove()) == 0
+    rig.sql(
+        "alter table children add constraint by_id foreign key (parent) references parents",
+        "alter table children add constraint by_code foreign key (code) references parents (code)",
+        "update children set code = 'c1' where id <= 5",
+    )
+    time.sleep(7.0)
+    rig.wait_until_proven()
+    assert sum(one.edges for one in rig.prove()) == 180
+    assert rig.stop() == 0, rig.tail()
+    rig.sql("alter table children drop constraint by_id")
+    rig.catch_up()
+    assert sum(one.edges for one in rig.prove()) == 90

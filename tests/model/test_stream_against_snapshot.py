@@ -250,7 +250,7 @@ def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp
 
 
 def test_a_parked_change_is_waited_for_however_often_it_is_tried_again(tmp_path: Path) -> None:
-    """Law 11: a key parked since its commit is not visible keeps its transaction over every retry, so that no older row passes."""
+    """Law 11: a key parked since its commit is not visible keeps its transaction over every retry: no older row passes."""
     world = World(tmp_path)
     world.postgres.commit([Op("insert", 1, "a", big="B1")])
     world.postgres.visible = 1
