@@ -71,3 +71,39 @@ def test_parked_keys_are_listed_retried_and_dropped_beside_a_run(make_rig: MakeR
     assert status(rig)["held_by"] is None
     (one,) = rig.prove()
     assert one.rows == 3
+    log = rig.log.read_text(encoding="utf-8")
+    for key in ("2", "3"):
+        assert f"warning a key is parked table=public.files key={key} reason=too_large" in log
+    assert "asked to retry a key table=public.files key=2" in log
+    assert " rows loaded" in log
+    last = log.strip().splitlines()[-1]
+    assert "info ended in order proven=" in last
+    assert last.endswith("parked=0")
+
+
+def test_a_comparison_ends_with_one_sentence(make_rig: MakeRig) -> None:
+    """After a restart of the target: how many spaces were compared and how many differed, without a line for each of them;
+    meanwhile a second `check` says that a run would be refused, and speaks of the running bridge once."""
+    rig = make_rig()
+    rig.sql(
+        "create table notes (id int primary key, body text)",
+        "create table calm (id int primary key)",
+        "insert into notes select n, 'note ' || n from generate_series(1, 50) n",
+        "insert into calm values (1)",
+    )
+    rig.start()
+    rig.wait_until_proven()
+    rig.sql("update notes set body = 'changed' where id < 5")
+    rig.wait_until_proven()
+    rig.engram.kill()
+    rig.engram.start()
+    deadline = time.monotonic() + 30
+    while "compared 2 space(s): 1 differed, mended" not in rig.tail():
+        assert time.monotonic() < deadline, rig.tail()
+        time.sleep(0.2)
+    assert "compared a space" not in rig.tail()
+    found = json.loads(rig.command("check", "--json").stdout)["findings"]
+    told = [one for one in found if one["code"] in ("ledger.held", "slot.active")]
+    assert [one["level"] for one in told] == ["warning"], told
+    assert "`run` would be refused" in told[0]["what"]
+    assert rig.stop() == 0, rig.tail()
