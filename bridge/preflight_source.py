@@ -93,7 +93,7 @@ def collect_source(connection: psycopg.Connection, slot: str, publication: str) 
     if info.server_version < OLDEST:
         nothing = Catalog({}, {}, info.server_version, "", info.dbname)
         return SourceAnswers(ServerFacts(info.server_version, info.dbname), RoleFacts(info.user), None, None, nothing, {})
-    catalog = catalogs.load(connection)
+    catalog = catalogs.load(connection, sizes=True)
     with translated():
         server = _server(connection)
         found = connection.execute(ROLE).fetchone()

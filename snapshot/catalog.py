@@ -16,13 +16,16 @@ import psycopg
 from bridge.postgres import translated
 from bridge.schema import Catalog, Column, ForeignKey, Table, TypeInfo
 
+MEASURED = "coalesce(pg_total_relation_size(c.oid), 0)"
+ESTIMATED = "c.relpages::bigint * current_setting('block_size')::bigint"
+
 # Ordinary and partitioned tables of users, without partitions: those come as `leaves` of their root. Temporary tables live in
 # schemas `pg_temp_…`. `row_security_active` is about the role that asks: true when a policy would hide rows from it.
 TABLES = """
     select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
            row_security_active(c.oid),
            c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
-           c.reltuples::bigint, c.relpages, coalesce(pg_total_relation_size(c.oid), 0)
+           c.reltuples::bigint, c.relpages, <size>
       from pg_class c
       join pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and not c.relispartition
@@ -38,7 +41,7 @@ PARTITIONS = """
         union all
         select b.root, i.inhrelid from below b join pg_inherits i on i.inhparent = b.oid
     )
-    select b.root, b.oid, c.relkind::text, c.reltuples::bigint, c.relpages, coalesce(pg_total_relation_size(c.oid), 0)
+    select b.root, b.oid, c.relkind::text, c.reltuples::bigint, c.relpages, <size>
       from below b
       join pg_class c on c.oid = b.oid
      order by b.root, b.oid
@@ -119,14 +122,17 @@ class _Facts:
     partitions: list[tuple[int, str, int, int, int]] = field(default_factory=list)
 
 
-def load(conn: psycopg.Connection[Any], *, schemas: Sequence[str] | None = None) -> Catalog:
+def load(conn: psycopg.Connection[Any], *, schemas: Sequence[str] | None = None, sizes: bool = False) -> Catalog:
     """All ordinary and partitioned tables of users (of `schemas`, when given), with their types.
 
-    Several statements; a table that is dropped between them comes without columns or not at all. Raises SourceUnavailable.
+    Sizes are estimated from the catalogue's pages; with `sizes` they are measured, indexes and TOAST included, which waits for
+    whoever holds a table exclusively (VACUUM FULL, a rewriting ALTER). Several statements; a table that is dropped between them
+    comes without columns or not at all. Raises SourceUnavailable.
     """
     with translated():
         version, encoding, database = _rows(conn, SERVER)[0]
-        tables = _rows(conn, TABLES, schemas=list(schemas) if schemas is not None else None)
+        size = MEASURED if sizes else ESTIMATED
+        tables = _rows(conn, TABLES.replace("<size>", size), schemas=list(schemas) if schemas is not None else None)
         oids = [table[0] for table in tables]
         columns = _rows(conn, COLUMNS, tables=oids)
         types = load_types(conn, {column[3] for column in columns})
@@ -137,7 +143,9 @@ def load(conn: psycopg.Connection[Any], *, schemas: Sequence[str] | None = None)
         for oid, name, schema, parent, validated, child_columns, parent_columns in _rows(conn, FOREIGN_KEYS, tables=oids):
             key = ForeignKey(name, tuple(child_columns), (schema, parent), tuple(parent_columns), validated)
             facts[oid].foreign_keys.append(key)
-        for root, *partition in _rows(conn, PARTITIONS, roots=[table[0] for table in tables if table[3] == "p"]):
+        for root, *partition in _rows(
+            conn, PARTITIONS.replace("<size>", size), roots=[table[0] for table in tables if table[3] == "p"]
+        ):
             facts[root].partitions.append((partition[0], partition[1], partition[2], partition[3], partition[4]))
     loaded = [_table(row, facts[row[0]], version) for row in tables]
     return Catalog({(table.schema, table.name): table for table in loaded}, types, version, encoding, database)
