@@ -57,7 +57,7 @@ def catalog(database: str) -> Catalog:
         conn.execute("insert into public.parts values (1, '2020-05-05', null), (2, '1999-01-01', null)")
         conn.execute("analyze public.parts, public.parts_a1, public.parts_b")
         conn.execute("set search_path = pg_catalog")
-        return load(conn)
+        return load(conn, sizes=True)
 
 
 def test_tables_of_users_are_found_and_partitions_are_not(catalog: Catalog) -> None:
@@ -134,7 +134,7 @@ def test_a_role_that_may_only_connect_reads_it_too(database: str, catalog: Catal
         conn.execute(f'create role "{role}"'.encode())
         try:
             conn.execute(f'set role "{role}"'.encode())
-            seen = load(conn, schemas=["public"], sizes=True)
+            seen = load(conn, schemas=["public"])
         finally:
             conn.execute("reset role")
             conn.execute(f'drop role "{role}"'.encode())
