@@ -84,7 +84,10 @@ class Report:
         warnings = sum(finding.level == "warning" for finding in self.findings)
         if self.errors:
             return Text(f"{len(self.errors)} error(s), {warnings} warning(s): `run` cannot work yet", style="bold red")
-        return Text(f"no errors, {warnings} warning(s): `run` can start", style="bold green")
+        held = any(finding.code == "ledger.held" for finding in self.findings)
+        return Text(
+            f"no errors, {warnings} warning(s): `run` {'is at work already' if held else 'can start'}", style="bold green"
+        )
 
 
 def _finding(finding: Finding) -> list[RenderableType]:

@@ -358,4 +358,6 @@ def test_the_report_is_for_people_and_machines() -> None:
     assert report.exit_code == 1
     assert report.as_dict()["findings"][1] == {"level": "error", "code": "e", "where": "t", "what": "it fails", "remedy": ""}
     assert Report((warning,), ()).exit_code == 0
+    console.print(Report((replace(warning, code="ledger.held"),), ()).render())
+    assert "`run` is at work already" in console.file.getvalue()  # type: ignore[attr-defined]
     assert Report((), ()).as_dict() == {"ok": True, "findings": [], "tables": []}
