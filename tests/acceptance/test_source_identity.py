@@ -109,7 +109,7 @@ def test_a_slot_changed_behind_our_back_is_found(rig: Rig, postgres: SandboxPost
     finds(rig, f"the slot '{rig.slot}' was moved on", "What is between was missed")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')", f"select pg_create_physical_replication_slot('{rig.slot}', true)")
-    finds(rig, "has the plugin None, the ledger's had 'pgoutput'", "Name another slot")
+    finds(rig, "has the plugin None, the ledger's had 'pgoutput'", "a new ledger, a new slot")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:

@@ -58,6 +58,7 @@ def test_a_commit_that_is_not_visible_does_not_count(own_postgres: SandboxPostgr
 
 def _write(url: str, number: int, xids: list[int]) -> None:
     with connect(url) as conn, conn.transaction():
+        conn.execute("set local synchronous_commit = on")  # an application's, not ours: we never wait for a standby
         conn.execute("insert into public.items values (%s, 'x')", (number,))
         ((xid,),) = conn.execute("select pg_current_xact_id()::text::bigint % 4294967296").fetchall()
         xids.append(int(xid))
