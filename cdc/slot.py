@@ -234,7 +234,7 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
     if slot.plugin != ledger.plugin:
         raise SourceChanged(
             f"the slot {slot.name!r} has the plugin {slot.plugin!r}, the ledger's had {ledger.plugin!r}",
-            hint=f"Somebody made another slot of that name. {START_AGAIN}",
+            hint=f"Somebody made another slot of that name. Name another slot (source.slot). {START_AGAIN}",
         )
     if slot.database != ledger.database:
         raise SourceChanged(
