@@ -203,6 +203,7 @@ class Housekeeping:
             "wire_silence": self.stream.silence,
             "source_trouble": self.stream.trouble,
             "target_trouble": self.pool.trouble,
+            "comparing": self.watch is not None and not self.watch.repaired,
             "target_reachable": self.watch.reachable if self.watch else None,
             "lag_ms": self.lag(),
             "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + len(self._reloads),

@@ -122,10 +122,12 @@ class Rig:
                 loaded = bool(records) and all(
                     r.state == "stopped" or (r.state == "loaded" and r.reached <= proven) for r in records
                 )
-                if proven >= end and loaded and epochs and epochs[-1][2] is not None:
+                stopped = {f"resync:{r.number}" for r in records if r.state == "stopped"}
+                reading = {name for name in facts if name.startswith("resync:")} - stopped
+                if proven >= end and loaded and not reading and epochs and epochs[-1][2] is not None:
                     since = since or time.time()
                     waiting, measured = gauges.get("waiting", (1, 0.0))
-                    if waiting == 0 and measured > since:
+                    if waiting == 0 and not gauges.get("comparing", (True, 0.0))[0] and measured > since:
                         return
             time.sleep(0.2)
         raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
