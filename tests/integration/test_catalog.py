@@ -134,7 +134,7 @@ def test_a_role_that_may_only_connect_reads_it_too(database: str, catalog: Catal
         conn.execute(f'create role "{role}"'.encode())
         try:
             conn.execute(f'set role "{role}"'.encode())
-            seen = load(conn, schemas=["public"])
+            seen = load(conn, schemas=["public"], sizes=True)
         finally:
             conn.execute("reset role")
             conn.execute(f'drop role "{role}"'.encode())
