@@ -16,7 +16,7 @@ from bridge.admission import admit
 from bridge.check import Finding
 from bridge.config import Config
 from bridge.engram.client import EngramTarget
-from bridge.errors import BridgeError, SourceUnavailable
+from bridge.errors import BridgeError
 from bridge.frontier import Frontier
 from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
@@ -248,10 +248,11 @@ def _assemble(
         workers=config.snapshot.workers,
         chunk_rows=config.snapshot.chunk_rows,
     )
-    shop.visible_below = ledger.facts().get("visible_below", LOWEST)
-    if "snapshot_paused" in ledger.facts():
+    facts = ledger.facts()
+    shop.visible_below = facts.get("visible_below", LOWEST)
+    if "snapshot_paused" in facts:
         loader.paused.set()
-    loader.refreshing.update(number for number in resyncs if ledger.facts().get(f"resync:{number}") == RESYNC_LOADING)
+    loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}") == RESYNC_LOADING)
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     pool.reload = housekeeping.reload
@@ -348,18 +349,3 @@ def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) 
         return stream
 
     return open_stream
-
-
-def wait_until_up(bridge: Bridge, position: Lsn, timeout: float) -> bool:
-    """Wait until the bridge has caught up with that position; False when it has not after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if bridge.failure is not None:
-            raise bridge.failure
-        try:
-            if bridge.caught_up(position):
-                return True
-        except SourceUnavailable as error:
-            logger.info("waiting: %s", error)
-        time.sleep(0.1)
-    return False
