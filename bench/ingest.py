@@ -20,7 +20,7 @@ from bench.ingest_loop import BareLoop, Recording
 from bridge.config import Config
 from bridge.engram.client import Address
 from bridge.lsn import Lsn
-from bridge.postgres import connect
+from bridge.postgres import connect, flush_position
 from bridge.running import Bridge, prepare
 from bridge.sandbox.engram.process import SandboxEngram
 
@@ -139,9 +139,7 @@ def insert(url: str, table: str, first: int, last: int) -> Lsn:
                 " from generate_series(%s::int, %s::int) g".encode(),
                 (start, min(start + PER_TRANSACTION - 1, last)),
             )
-        row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-    assert row is not None
-    return int(row[0])
+        return flush_position(connection)
 
 
 def wait(bridge: Bridge, reached: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ from bench.database import execute, make_narrow, server
 from bench.figures import Figure, Say, Scale, median
 from bridge.changes import Commit, RowChange
 from bridge.lsn import Lsn, format_lsn
-from bridge.postgres import connect
+from bridge.postgres import connect, flush_position
 from bridge.sandbox.postgres import SandboxPostgres
 from cdc.slot import create_slot, server_options
 from cdc.source import StreamSource
@@ -73,9 +73,7 @@ def _write(url: str, changes: int) -> Lsn:
         ):
             for first in range(1, upto + 1, PER_TRANSACTION):
                 connection.execute(statement.encode(), (first, min(first + PER_TRANSACTION - 1, upto)))
-        row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-    assert row is not None
-    return int(row[0])
+        return flush_position(connection)
 
 
 def _read(url: str, slot: str, end: Lsn, expected: int) -> float:

@@ -80,6 +80,16 @@ def connect(url: str, *, application_name: str = "engram-bridge", replication: b
         return psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
 
 
+def flush_position(connection: psycopg.Connection) -> int:
+    """Where the server's WAL is flushed to now, an LSN as it stands; `bridge.lsn.fence` makes a fence of it (law 5).
+
+    In a statement of its own, so that it covers what was committed before. Raises SourceUnavailable, also from a standby.
+    """
+    with translated():
+        row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
+    return int(row[0]) if row else 0
+
+
 def send_as_it_is(pgconn: pq.abc.PGconn, *, wanted: bool = True) -> None:
     """From a SQL_ASCII database, have the bytes as they are, or be held to UTF-8 again; nothing to do for any other.
 

@@ -26,7 +26,7 @@ from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
-from bridge.postgres import connect, translated
+from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
 from bridge.streaming import ChangeSource, Stream
 from bridge.watch import TargetWatch
@@ -131,9 +131,8 @@ class Bridge:
 
     def flush_position(self) -> Lsn:
         """A fence: where the source's WAL is flushed to now. Raises SourceUnavailable."""
-        with connect(self.config.source.url, application_name="engram-bridge fence") as connection, translated():
-            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-        return fence(int(row[0])) if row else 0
+        with connect(self.config.source.url, application_name="engram-bridge fence") as connection:
+            return fence(flush_position(connection))
 
 
 def prepare(config: Config) -> Bridge:

@@ -25,7 +25,7 @@ from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
-from bridge.postgres import connect, translated
+from bridge.postgres import connect, flush_position, translated
 from bridge.schema import Catalog, Table
 from bridge.selection import select, table_options
 from bridge.status import SlotFigures
@@ -300,9 +300,7 @@ def slot_figures(config: Config, name: str) -> SlotFigures:
     """What PostgreSQL says about the slot now. Raises SourceUnavailable."""
     with connect(config.source.url, application_name="engram-bridge status") as connection:
         slot = slots.inspect_slot(connection, name)
-        with translated():
-            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-    flush = int(row[0]) if row else 0
+        flush = flush_position(connection)
     if slot is None:
         return SlotFigures(exists=False, flush_lsn=flush)
     return SlotFigures(

@@ -19,7 +19,7 @@ from bridge.config import Config
 from bridge.evidence import TableEvidence, compare
 from bridge.ledger import Ledger
 from bridge.lsn import fence, format_lsn
-from bridge.postgres import connect
+from bridge.postgres import connect, flush_position
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.wiring import make_plan, open_target
 
@@ -141,9 +141,7 @@ class Rig:
     def flush(self) -> int:
         """A fence in the source's WAL."""
         with connect(self.source) as connection:
-            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-        assert row is not None
-        return fence(int(row[0]))
+            return fence(flush_position(connection))
 
     def sql(self, *statements: str) -> None:
         """Run statements, each a transaction of its own."""

@@ -29,7 +29,7 @@ from bridge.errors import Fatal
 from bridge.evidence import TableEvidence, compare
 from bridge.ledger import Ledger
 from bridge.lsn import fence
-from bridge.postgres import connect, translated
+from bridge.postgres import connect, flush_position, translated
 from bridge.sandbox import shop
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.sandbox.postgres import SandboxPostgres
@@ -175,9 +175,8 @@ class _Play:
 
     def _wait(self, settings: Config) -> bool:
         """Until the frontier has passed the last commit, and everything is compared and mended."""
-        with connect(settings.source.url) as connection, translated():
-            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'::pg_lsn").fetchone()
-        end = fence(int(row[0])) if row else 0
+        with connect(settings.source.url) as connection:
+            end = fence(flush_position(connection))
         self._say("waiting until everything is proven")
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge import cli, running
+from bridge import running
+from bridge.cli import following
 from bridge.config import Config
 from bridge.errors import SourceUnavailable
 
@@ -31,6 +32,6 @@ def test_waiting_to_begin_is_told_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(running, "prepare", refuse)
     monkeypatch.setattr(ending, "wait", lambda _seconds: ending.is_set())
     with caplog.at_level(logging.WARNING):
-        assert cli._prepare(settings, ending) is None
+        assert following._prepare(settings, ending) is None
     assert len(attempts) == 12
     assert caplog.text.count("waiting to begin: it is not there") == 1

@@ -1,0 +1,90 @@
+"""The command line: `engram-bridge check | run | status | parked | sandbox | demo`.
+
+Exit codes: 0 done, 1 a person has to act, 2 usage or configuration, 75 source or target cannot be reached now.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bridge.cli import changing, checking, following, parking, trying
+from bridge.errors import BridgeError
+
+app = typer.Typer(
+    name="engram-bridge",
+    help="Keeps an Engram server in step with a live PostgreSQL database, and proves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+parked_app = typer.Typer(
+    help="Keys that could not be applied: list them, try them again, or leave them to PostgreSQL.", no_args_is_help=True
+)
+sandbox_app = typer.Typer(help="An Engram and a PostgreSQL to try things with.", no_args_is_help=True)
+snapshot_app = typer.Typer(
+    help="Pause the loading of tables, or let it go on. The stream is followed all the time.", no_args_is_help=True
+)
+
+app.command()(checking.check)
+app.command()(following.run)
+app.command()(following.status)
+app.command()(changing.resync)
+app.command()(trying.demo)
+app.add_typer(parked_app, name="parked")
+parked_app.command("list")(parking.parked_list)
+parked_app.command("retry")(parking.parked_retry)
+parked_app.command("drop")(parking.parked_drop)
+app.add_typer(snapshot_app, name="snapshot")
+snapshot_app.command("pause")(changing.snapshot_pause)
+snapshot_app.command("resume")(changing.snapshot_resume)
+app.add_typer(sandbox_app, name="sandbox")
+sandbox_app.command("postgres")(trying.sandbox_postgres)
+sandbox_app.command("engram")(trying.sandbox_engram)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"engram-bridge {metadata.version('engram-bridge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Keeps an Engram server in step with a live PostgreSQL database, and proves it."""
+
+
+def main() -> None:
+    """Run a command; errors become a sentence, a hint and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except BridgeError as error:
+        _say(error)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except typer.TyperException as error:
+        show = getattr(error, "show", None)  # usage errors know their command's synopsis
+        if callable(show):
+            show()
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: BridgeError) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {_plain(str(error))}")
+    if error.hint:
+        console.print(f"  [bold]→[/] {_plain(error.hint)}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

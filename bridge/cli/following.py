@@ -1,0 +1,143 @@
+"""`engram-bridge run`, and `status`, which looks at it from another process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bridge import logs
+from bridge.cli.options import (
+    AsJson,
+    ConfigFile,
+    LedgerPlace,
+    LogFormat,
+    SourceUrl,
+    TargetUrl,
+    Verbose,
+    existing_ledger,
+    load,
+)
+from bridge.config import Config
+from bridge.console import LiveView, render_status
+from bridge.console import console as make_console
+from bridge.errors import BridgeError, Transient
+from bridge.ledger import Ledger
+from bridge.ledger.connection import ledger_url
+from bridge.pool import TELL_AGAIN
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    config: ConfigFile = None,
+    source: SourceUrl = None,
+    target: TargetUrl = None,
+    ledger: LedgerPlace = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End with 0 once everything up to the start is proven.")
+    ] = False,
+    verbose: Verbose = False,
+    log_format: LogFormat = logs.LogFormat.TEXT,
+) -> int:
+    """Load what is there, follow what changes, prove it; go on where it was after any interruption."""
+
+    console = make_console(stderr=True)
+    logs.set_up(log_format, verbose=verbose, console=console)
+    settings = load(config, source, target, ledger)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    bridge = _prepare(settings, ending)
+    if bridge is None:
+        return 0
+    try:
+        _follow(bridge, ending, console, until_caught_up=until_caught_up)
+    finally:
+        bridge.stop()
+    if bridge.failure is not None:
+        raise bridge.failure
+    return 0
+
+
+def _prepare(settings: Config, ending: threading.Event) -> Any:
+    """Prepare the run. A ledger that has been used waits for source and target; the very first start tells at once."""
+    from bridge import running
+
+    resumed = Path(str(ledger_url(settings.ledger).database)).exists()
+    wait, told = 0.5, -TELL_AGAIN
+    while not ending.is_set():
+        try:
+            return running.prepare(settings)
+        except Transient as error:
+            if not resumed:
+                raise
+            if time.monotonic() - told >= TELL_AGAIN:
+                told = time.monotonic()
+                logger.warning("waiting to begin: %s", error, extra={"hint": error.hint})
+            ending.wait(wait)
+            wait = min(wait * 2, 5.0)
+    return None
+
+
+def _follow(bridge: Any, ending: threading.Event, console: Console, *, until_caught_up: bool) -> None:
+    bridge.start()
+    with LiveView(bridge, console) as view:
+        while not ending.is_set() and bridge.failure is None:
+            if until_caught_up and bridge.caught_up(bridge.fence):
+                break
+            view.update()
+            ending.wait(0.25)
+
+
+def status(
+    config: ConfigFile = None,
+    source: SourceUrl = None,
+    target: TargetUrl = None,
+    ledger: LedgerPlace = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until interrupted.")] = False,
+) -> int:
+    """How it stands, from the ledger and the slot; also while `run` works in another process."""
+    settings = load(config, source, target, ledger)
+    console = make_console()
+    book = existing_ledger(settings)
+    try:
+        while True:
+            figures, warning = _status(settings, book)
+            if as_json:
+                print(json.dumps(figures.as_dict(), ensure_ascii=False, indent=None if watch else 2), flush=True)
+            else:
+                if watch:
+                    console.clear()
+                console.print(render_status(figures))
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr, flush=True)
+            if not watch:
+                return 0
+            time.sleep(2.0)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        book.close()
+
+
+def _status(settings: Config, book: Ledger) -> tuple[Any, str]:
+    """The figures, and what they lack."""
+    from bridge.status import collect
+    from bridge.wiring import slot_figures
+
+    warning = ""
+    try:
+        slot = slot_figures(settings, book.facts().get("slot", settings.source.slot))
+    except BridgeError as error:
+        warning, slot = f"PostgreSQL cannot be asked for the slot: {error}", None
+    return collect(book, slot), warning

@@ -1,0 +1,65 @@
+"""What the commands share: their options, and how they come to a configuration and to a ledger."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge import config as configuration
+from bridge import logs
+from bridge.config import Config
+from bridge.errors import ConfigError
+from bridge.ledger import Ledger
+from bridge.ledger.connection import ledger_url
+
+DEFAULT_FILE = Path("bridge.yaml")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; bridge.yaml when it is there.")]
+SourceUrl = Annotated[str | None, typer.Option("--source", help="PostgreSQL URL; wins over the file.")]
+TargetUrl = Annotated[str | None, typer.Option("--target", help="Engram's HTTP URL; wins over the file.")]
+LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; wins over the file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log.")]
+LogFormat = Annotated[logs.LogFormat, typer.Option("--log-format", help="How log lines look.")]
+
+LedgerOnly = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; by default that of the configuration.")]
+
+
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """A part whose packages are optional: their absence is a sentence that names the extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"this needs the package {error.name!r}, which is not installed", hint=f"pip install 'engram-bridge[{name}]'"
+        ) from error
+
+
+def load(path: Path | None, source: str | None, target: str | None, ledger: str | None) -> Config:
+    """The configuration of a command: its file, and the flags that win over it. Raises ConfigError."""
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    return configuration.load(path, source=source, target=target, ledger=ledger)
+
+
+def existing_ledger(settings: Config) -> Ledger:
+    """The ledger of a bridge that has run. Raises ConfigError when there is none."""
+    if not Path(str(ledger_url(settings.ledger).database)).exists():
+        raise ConfigError(
+            f"there is no ledger at {settings.ledger}", hint="Start `engram-bridge run` first, or name the ledger by --ledger."
+        )
+    return Ledger(settings.ledger)
+
+
+def open_book(config: Path | None, ledger: str | None) -> Ledger:
+    """The ledger that is named, or that of the configuration; it must be there. Raises ConfigError."""
+    if ledger is None:
+        ledger = load(config, None, None, None).ledger
+    if not Path(str(ledger_url(ledger).database)).exists():
+        raise ConfigError(f"there is no ledger at {ledger}", hint="Name the ledger by --ledger.")
+    return Ledger(ledger)

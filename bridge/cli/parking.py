@@ -1,0 +1,84 @@
+"""`engram-bridge parked list | retry | drop`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bridge.cli.options import AsJson, ConfigFile, LedgerOnly, open_book
+from bridge.console import console as make_console
+from bridge.errors import ConfigError
+from bridge.ledger import Ledger
+
+ParkedKey = Annotated[
+    str, typer.Argument(metavar="TABLE/KEY", help="The key as `parked list` shows it, such as public.customers/9; or `all`.")
+]
+
+
+def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: AsJson = False) -> int:
+    """The parked keys: table and key, reason, latest version that waits, since when."""
+    book = open_book(config, ledger)
+    rows = [
+        {
+            "id": f"{label}/{key[1]}",
+            "reason": parked.reason,
+            "detail": parked.detail,
+            "version": parked.version,
+            "since": parked.since,
+            "attempts": parked.attempts,
+            "retry_at": parked.retry_at,
+            "dropped": parked.dropped,
+        }
+        for label, key, parked in _parked(book)
+    ]
+    book.close()
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return 0
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("key", "reason", "detail", "since"):
+        table.add_column(heading)
+    for row in rows:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(str(row["since"]))))
+        table.add_row(str(row["id"]), str(row["reason"]) + (" (dropped)" if row["dropped"] else ""), str(row["detail"]), since)
+    make_console().print(table if rows else "no key is parked")
+    return 0
+
+
+def _parked(book: Ledger) -> list[tuple[str, tuple[int, str], Any]]:
+    labels = {record.number: record.label for record in book.tables()}
+    return [(labels[key[0]], key, parked) for key, parked in book.parked_keys()]
+
+
+def _chosen(book: Ledger, name: str) -> list[tuple[tuple[int, str], Any]]:
+    found = [(key, parked) for label, key, parked in _parked(book) if name in ("all", f"{label}/{key[1]}")]
+    if not found and name != "all":
+        raise ConfigError(f"{name} is not parked", hint="See `engram-bridge parked list`.")
+    return found
+
+
+def parked_retry(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Read the row again and write it; done by the running bridge, or by the next run."""
+    book = open_book(config, ledger)
+    chosen = _chosen(book, name)
+    for key, _parked_key in chosen:
+        book.request("retry", key)
+    running = book.held_by()
+    book.close()
+    make_console().print(f"{len(chosen)} key(s) will be read again by {'the running bridge' if running else 'the next run'}")
+    return 0
+
+
+def parked_drop(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Stop waiting for it: PostgreSQL answers for this key until its next change is proven."""
+    book = open_book(config, ledger)
+    chosen = _chosen(book, name)
+    for key, _parked_key in chosen:
+        book.drop_parked(key)
+    book.close()
+    make_console().print(f"{len(chosen)} key(s) dropped")
+    return 0
