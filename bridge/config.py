@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -283,6 +283,22 @@ def load(
         return Config.model_validate(given)
     except ValidationError as error:
         raise explain_errors(error, Config, expanded, str(path) if path is not None else None) from None
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """The whole configuration as plain values that may be shown: addresses without their passwords, secrets as asterisks."""
+    plain: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=False)
+    plain["source"]["url"] = config.source.shown
+    plain["ledger"] = without_password(config.ledger)
+    return plain
+
+
+def without_password(location: str) -> str:
+    """A ledger's place without a password: a path as it is."""
+    parts = urlsplit(location)
+    if "://" not in location or parts.password is None:
+        return location
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", "@", 1)))
 
 
 def _section(given: Any, first: str) -> dict[str, Any]:

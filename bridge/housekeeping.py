@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from bridge import logs
 from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
 from bridge.ledger import RESYNC_ASKED
@@ -104,6 +105,7 @@ class Housekeeping:
     _looked: float = field(default_factory=time.monotonic)
     _rereads: dict[int, Token] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
+    _logged: list[dict[str, object]] = field(default_factory=list)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _reader: threading.Thread | None = None
@@ -151,7 +153,7 @@ class Housekeeping:
 
     def beat(self) -> None:
         """One round. Raises LedgerError."""
-        self.shop.ledger.put_gauges(self.gauges())
+        self.shop.ledger.put_gauges(self.gauges() | self._log())
         self._requests()
         self._due()
         self._look()
@@ -199,6 +201,7 @@ class Housekeeping:
     def gauges(self) -> dict[str, Any]:
         """What `status` in another process shows of this one."""
         return {
+            "run": getattr(logs.recent(), "run", None),
             "received": self.stream.received,
             "wire_silence": self.stream.silence,
             "source_trouble": self.stream.trouble,
@@ -209,6 +212,14 @@ class Housekeeping:
             "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + len(self._reloads),
             "loading": self._loading(),
         }
+
+    def _log(self) -> dict[str, Any]:
+        """The newest warnings, when there are others than a second ago, for a support bundle."""
+        kept = logs.recent()
+        if kept is None or (lines := kept.lines) == self._logged:
+            return {}
+        self._logged = lines
+        return {"recent_log": lines}
 
     def lag(self, newest: int = RECENT) -> dict[str, float] | None:
         """Commit to proven readable, milliseconds, over the newest changes; None before the first one."""
@@ -239,7 +250,9 @@ class Housekeeping:
             self.pool.wake()
 
     def _requests(self) -> None:
-        (self.loader.paused.set if "snapshot_paused" in self.shop.ledger.facts() else self.loader.paused.clear)()
+        facts = self.shop.ledger.facts()
+        (self.loader.paused.set if "snapshot_paused" in facts else self.loader.paused.clear)()
+        self.pool.pause(wanted="paused" in facts)
         for verb, key in self.shop.ledger.take_requests():
             plan = self.shop.mapping.numbered.get(key[0])
             label = plan.table.label if plan is not None else key[0]

@@ -6,10 +6,16 @@ import enum
 import json
 import logging
 import sys
+import uuid
+from collections import deque
 
 from rich.console import Console
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+RECENT_LINES = 50
+"""Warnings and errors of this process that are kept for a support bundle."""
 
 
 class LogFormat(enum.StrEnum):
@@ -35,14 +41,24 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line."""
+    """One object a line; `run` is the same in all lines of a process."""
+
+    def __init__(self, run: str = "") -> None:
+        super().__init__()
+        self._run = run
+
+    def line(self, record: logging.LogRecord) -> dict[str, object]:
+        """The record as plain values."""
+        line = {"at": record.created, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        if self._run:
+            line["run"] = self._run
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return line | fields_of(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        line = {"at": record.created, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line | fields_of(record), default=str, ensure_ascii=False)
+        return json.dumps(self.line(record), default=str, ensure_ascii=False)
 
 
 class ConsoleHandler(logging.Handler):
@@ -57,14 +73,40 @@ class ConsoleHandler(logging.Handler):
         self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
 
-def set_up(log_format: LogFormat, *, verbose: bool, console: Console | None = None) -> None:
-    """Send the log to standard error; through `console` when that is a terminal."""
+class Recent(logging.Handler):
+    """Keeps the newest warnings and errors; `lines` as plain values, oldest first."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(logging.WARNING)
+        self.run = run
+        self._form = JsonFormatter(run)
+        self._lines: deque[dict[str, object]] = deque(maxlen=RECENT_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        self._lines.append(json.loads(self._form.format(record)))
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        """What is kept now."""
+        return list(self._lines)
+
+
+def recent() -> Recent | None:
+    """What `set_up` has installed."""
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, Recent)), None)
+
+
+def set_up(log_format: LogFormat, *, verbose: bool, console: Console | None = None) -> str:
+    """Send the log to standard error; through `console` when that is a terminal. Answers the id of this run."""
+    run = uuid.uuid4().hex[:12]
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if console is not None and console.is_terminal:
         handler = ConsoleHandler(console)
-    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    handler.setFormatter(JsonFormatter(run) if log_format is LogFormat.JSON else TextFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, Recent(run)]
     root.setLevel(logging.WARNING)
     for name in ("bridge", "cdc", "snapshot"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    return run

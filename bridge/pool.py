@@ -74,6 +74,7 @@ class LanePool:
         self._turns = 0
         self._running: list[threading.Thread] = []
         self._ending = False
+        self._paused = False
         self.reload: Callable[[TablePlan], None] = lambda _plan: None
         """Told of a keyless table whose rows are to be read again: none of them can be read by its key."""
         self.failure: BridgeError | None = None
@@ -138,6 +139,19 @@ class LanePool:
         """Put a work in the lane of its key. Never blocks: callers that can wait ask for room first."""
         self._states[work.plan.space_of(work.key)].lane.put(work)
 
+    def pause(self, *, wanted: bool) -> None:
+        """Begin no step from now on, or go on. What comes waits in the lanes, and beyond their bound in PostgreSQL's WAL."""
+        with self._condition:
+            if wanted != self._paused:
+                self._paused = wanted
+                logger.info("paused: nothing is written until it is resumed" if wanted else "resumed")
+                self._condition.notify_all()
+
+    @property
+    def paused(self) -> bool:
+        """Nothing is written, because somebody has asked for that."""
+        return self._paused
+
     def stopped(self, table: int) -> bool:
         """The table is parked as a whole."""
         return table in self._shop.stopped
@@ -173,7 +187,7 @@ class LanePool:
         """A lane with something to do, marked busy; waits for one. None when the pool ends."""
         with self._condition:
             while not self._ending and self.failure is None:
-                state = self._choose(time.monotonic())
+                state = None if self._paused else self._choose(time.monotonic())
                 if state is not None:
                     state.busy = True
                     self._turns += 1

@@ -251,6 +251,7 @@ def _assemble(
     shop.visible_below = facts.get("visible_below", LOWEST)
     if "snapshot_paused" in facts:
         loader.paused.set()
+    pool.pause(wanted="paused" in facts)
     loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}") == RESYNC_LOADING)
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))

@@ -95,6 +95,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
             "slot": facts.get("slot"),
             "publication": facts.get("publication"),
             "epoch": facts.get("source_epoch"),
+            "run": gauge("run"),
             "wire_silence_seconds": gauge("wire_silence"),
             "trouble": gauge("source_trouble"),
         },
@@ -110,7 +111,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
             **counters,
         },
     )
-    status.phase = _phase(ledger.tables(), proven, paused="snapshot_paused" in facts)
+    status.phase = "paused" if "paused" in facts else _phase(ledger.tables(), proven, paused="snapshot_paused" in facts)
     return status
 
 
@@ -205,12 +206,12 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
 
 
 def _phase(tables: list[TableRecord], proven: Lsn, *, paused: bool) -> str:
-    """new, loading or paused, catching up, consistent (law 2: once the frontier has passed the last chunk's position)."""
+    """new, loading or snapshot paused, catching up, consistent (law 2: the frontier has passed the last chunk's position)."""
     carried = [table for table in tables if table.state != "stopped"]
     if not tables:
         return "new"
     if any(table.state in ("new", "loading") for table in carried):
-        return "paused" if paused else "loading"
+        return "snapshot paused" if paused else "loading"
     if any(table.reached > proven for table in carried):
         return "catching up"
     return "consistent"

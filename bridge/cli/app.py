@@ -1,4 +1,4 @@
-"""The command line: `engram-bridge check | run | status | parked | sandbox | demo`.
+"""The command line: `engram-bridge --help` lists its commands.
 
 Exit codes: 0 done, 1 a person has to act, 2 usage or configuration, 75 source or target cannot be reached now.
 """
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import changing, checking, following, parking, trying
+from bridge.cli import bundling, changing, checking, configuring, following, parking, trying
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -31,9 +31,13 @@ snapshot_app = typer.Typer(
 )
 
 app.command()(checking.check)
+app.command()(configuring.config)
 app.command()(following.run)
 app.command()(following.status)
 app.command()(changing.resync)
+app.command()(changing.pause)
+app.command()(changing.resume)
+app.command()(bundling.bundle)
 app.command()(trying.demo)
 app.add_typer(parked_app, name="parked")
 parked_app.command("list")(parking.parked_list)

@@ -35,6 +35,24 @@ def resync(
     return 0
 
 
+def pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Write nothing to Engram from now on, over restarts too, until `resume`. The slot keeps WAL meanwhile."""
+    book = open_book(config, ledger)
+    book.put_facts({"paused": "yes"})
+    book.close()
+    make_console().print("nothing is written to Engram until `engram-bridge resume`; PostgreSQL keeps the WAL for it meanwhile")
+    return 0
+
+
+def resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Go on writing."""
+    book = open_book(config, ledger)
+    book.drop_fact("paused")
+    book.close()
+    make_console().print("it goes on")
+    return 0
+
+
 def snapshot_pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Begin no new chunk from now on, over restarts too, until `snapshot resume`."""
     book = open_book(config, ledger)

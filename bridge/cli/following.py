@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,16 +53,25 @@ def run(
     """Load what is there, follow what changes, prove it; go on where it was after any interruption."""
 
     console = make_console(stderr=True)
-    logs.set_up(log_format, verbose=verbose, console=console)
+    run_id = logs.set_up(log_format, verbose=verbose, console=console)
     settings = load(config, source, target, ledger)
-    ending = threading.Event()
+    logger.info("a run begins", extra={"run": run_id, "version": metadata.version("engram-bridge")})
+    ending, again = threading.Event(), threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     bridge = _prepare(settings, ending)
     if bridge is None:
         return 0
     try:
-        _follow(bridge, ending, console, until_caught_up=until_caught_up)
+        _follow(
+            bridge,
+            ending,
+            console,
+            until_caught_up=until_caught_up,
+            again=again,
+            read=lambda: load(config, source, target, ledger),
+        )
     finally:
         bridge.stop()
     if bridge.failure is not None:
@@ -88,12 +99,26 @@ def _prepare(settings: Config, ending: threading.Event) -> Any:
     return None
 
 
-def _follow(bridge: Any, ending: threading.Event, console: Console, *, until_caught_up: bool) -> None:
+def _follow(
+    bridge: Any,
+    ending: threading.Event,
+    console: Console,
+    *,
+    until_caught_up: bool,
+    again: threading.Event,
+    read: Callable[[], Config],
+) -> None:
+    """Until it is to end. `again`: the configuration is to be read again, by `read`."""
+    from bridge.reloading import reload
+
     bridge.start()
     with LiveView(bridge, console) as view:
         while not ending.is_set() and bridge.failure is None:
             if until_caught_up and bridge.caught_up(bridge.fence):
                 break
+            if again.is_set():
+                again.clear()
+                reload(bridge, read)
             view.update()
             ending.wait(0.25)
 

@@ -49,7 +49,7 @@ def test_a_paused_snapshot_reads_no_more_chunks_and_the_stream_goes_on(make_rig:
     time.sleep(2.0)
     assert loaded(rig) == before
     status = json.loads(rig.command("status", "--json").stdout)
-    assert status["phase"] == "paused"
+    assert status["phase"] == "snapshot paused"
     assert status["totals"]["changes_applied"] == 1
     assert rig.stop() == 0, rig.tail()
     rig.start()

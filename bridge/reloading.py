@@ -1,0 +1,77 @@
+"""SIGHUP: the configuration is read again, and what can change while the bridge runs does.
+
+A file that is wrong changes nothing. What cannot change without a new start is named, and stays as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from bridge.config import Config
+from bridge.errors import BridgeError
+from bridge.running import Bridge
+
+logger = logging.getLogger(__name__)
+
+
+def _parking(bridge: Bridge, config: Config) -> None:
+    bridge.shop.retry_first, bridge.shop.retry_last = config.parked.retry_first, config.parked.retry_last
+
+
+def _limit(bridge: Bridge, config: Config) -> None:
+    bridge.shop.limit = config.target.limit
+
+
+def _snapshot(bridge: Bridge, config: Config) -> None:
+    bridge.loader.workers, bridge.loader.chunk_rows = config.snapshot.workers, config.snapshot.chunk_rows
+
+
+CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
+    "parked.retry_first": _parking,
+    "parked.retry_last": _parking,
+    "target.limit": _limit,
+    "snapshot.workers": _snapshot,
+    "snapshot.chunk_rows": _snapshot,
+}
+"""Keys that take effect at once. Workers and sizes of chunks do with the next table that is loaded."""
+
+
+def reload(bridge: Bridge, read: Callable[[], Config]) -> None:
+    """Read the configuration again and apply it. Never raises: a running bridge does not end for a mistake in a file."""
+    try:
+        fresh = read()
+    except BridgeError as error:
+        logger.error("the configuration was not read again: %s", error, extra={"hint": error.hint})
+        return
+    before, after = _flat(bridge.config.model_dump()), _flat(fresh.model_dump())
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    now = [path for path in changed if path in CHANGEABLE]
+    for apply in dict.fromkeys(CHANGEABLE[path] for path in now):
+        apply(bridge, fresh)
+    bridge.config = _merged(bridge.config, fresh, now)
+    logger.info("the configuration was read again", extra={"changed": now})
+    later = [path for path in changed if path not in CHANGEABLE]
+    if later:
+        logger.warning("these keys take effect with the next start", extra={"keys": later})
+
+
+def _merged(config: Config, fresh: Config, paths: list[str]) -> Config:
+    """The configuration with these keys of the fresh one."""
+    for path in paths:
+        section, name = path.split(".")
+        inner = getattr(config, section).model_copy(update={name: getattr(getattr(fresh, section), name)})
+        config = config.model_copy(update={section: inner})
+    return config
+
+
+def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{above}{name}"
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
