@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench proto clean
+.PHONY: install demo soak test lint format bench proto clean
 
 install: $(STAMP)
 
@@ -41,6 +41,15 @@ bench: $(STAMP)
 		$(if $(REPETITIONS),--repetitions $(REPETITIONS)) \
 		$(if $(TARGET),--target $(TARGET)) \
 		$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC))
+
+# Minutes of restarts, kills, DDL and commands by chance, ending in a proof; SEED= repeats one, LEDGER= and PLUGIN= vary it.
+MINUTES ?= 5
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) \
+		$(if $(SEED),--seed $(SEED)) \
+		$(if $(LEDGER),--ledger $(LEDGER)) \
+		$(if $(PLUGIN),--plugin $(PLUGIN)) \
+		$(if $(REPORT),--report $(REPORT))
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -32,7 +32,7 @@ class Rig:
     def __init__(self, folder: Path, source: str, *, capacity: int = 100_000, **overrides: Any) -> None:
         self.folder = folder
         self.source = source
-        self.engram = SandboxEngram(folder / "engram", capacity=capacity)
+        self.engram = SandboxEngram(folder / "engram", capacity=capacity, faults=overrides.pop("faults", ()))
         self.engram.__enter__()
         self.ledger_path = folder / "ledger.db"
         self.file = folder / "bridge.yaml"

@@ -1,0 +1,154 @@
+"""The world of a soak: three servers, a bridge, two applications, and what is measured of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from bridge.sandbox import shop
+from bridge.sandbox.postgres import SandboxPostgres
+from tests.rig import Rig
+
+WARM_SECONDS = 20.0
+"""A process is measured from this age on: before, it imports, connects and fills its caches."""
+
+SETTLE_SECONDS = 900.0
+DROPS = ({"on": "Remember", "do": "drop", "probability": 0.01, "seed": 1},)
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of the bridge: resident memory in MB and open files, sampled each second."""
+
+    pid: int
+    memory: list[float] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class World:
+    """What acts act upon. `tables` are those of the soak's own, by name, whether they are carried."""
+
+    rig: Rig
+    postgres: SandboxPostgres
+    ledger_server: SandboxPostgres | None
+    writers: list[shop.Application]
+    tables: dict[str, bool] = field(default_factory=dict)
+    shards: dict[str, int] = field(default_factory=dict)
+    made: int = 0
+    lives: list[Life] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    failure: str | None = None
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    # the bridge
+
+    def start_bridge(self) -> None:
+        """Start `run`, and measure it."""
+        process = self.rig.start()
+        self.lives.append(Life(process.pid))
+
+    def alive(self) -> bool:
+        """The bridge runs."""
+        return self.rig.process is not None and self.rig.process.poll() is None
+
+    def require_alive(self) -> None:
+        """Raises AssertionError when the bridge has ended by itself: nothing that a soak does may end it."""
+        assert self.alive(), f"the bridge ended by itself:\n{self.rig.tail()}"
+
+    def command(self, *arguments: str) -> None:
+        """A command of ours, which must succeed."""
+        done = self.rig.command(*arguments)
+        assert done.returncode == 0, f"engram-bridge {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+
+    # the source
+
+    def sql(self, *statements: str) -> None:
+        """Statements against the source, tried again while it is away or somebody holds a lock."""
+        for statement in statements:
+            for _attempt in range(60):
+                try:
+                    with psycopg.connect(self.rig.source, autocommit=True, options="-c lock_timeout=3000") as connection:
+                        connection.execute(statement.encode())
+                    break
+                except (psycopg.OperationalError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                    time.sleep(0.5)
+            else:
+                raise AssertionError(f"could not be done: {statement}")
+
+    # measuring
+
+    def measure(self) -> None:
+        """Sample the bridge once a second, in a thread, until `stop_measuring`."""
+        self._thread = threading.Thread(target=self._measure, name="measure", daemon=True)
+        self._thread.start()
+
+    def stop_measuring(self) -> None:
+        """End the samples."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _measure(self) -> None:
+        while not self._ending.wait(1.0):
+            life = self.lives[-1] if self.lives else None
+            if life is None:
+                continue
+            try:
+                process = psutil.Process(life.pid)
+                if time.time() - process.create_time() >= WARM_SECONDS:
+                    life.memory.append(process.memory_info().rss / 1e6)
+                    life.files.append(process.num_fds())
+            except psutil.Error:
+                continue
+
+    # the end
+
+    def status(self) -> dict[str, Any]:
+        """`status --json`."""
+        done = self.rig.command("status", "--json")
+        assert done.returncode == 0, done.stderr
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
+
+    def wait(self, what: str, happens: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
+        """Wait for it. Raises AssertionError with the log's end when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not happens():
+            self.require_alive()
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{self.rig.tail()}"
+            time.sleep(0.5)
+
+
+def make(folder: Path, *, ledger: str, plugin: str, seed: int, rows: int, rate: float) -> World:
+    """Three servers with a shop on one of them, and two applications that do not write yet."""
+    folder.chmod(0o755)
+    postgres = SandboxPostgres(folder / "postgres")
+    postgres.start()
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("create database shop")
+    source = postgres.url("shop")
+    shop.create(source)
+    shop.seed(source, rows)
+    place = folder / "rig"
+    place.mkdir()
+    overrides: dict[str, Any] = {"faults": DROPS, "parked": {"retry_first": 2, "retry_last": 20}}
+    if plugin != "pgoutput":
+        overrides["plugin"] = plugin
+    ledger_server = None
+    if ledger == "postgresql":
+        ledger_server = SandboxPostgres(folder / "ledger")
+        ledger_server.start()
+        overrides["ledger"] = ledger_server.url()
+    rig = Rig(place, source, **overrides)
+    writers = [shop.Application(source, seed=seed + number, rate=rate) for number in range(2)]
+    return World(rig, postgres, ledger_server, writers)
