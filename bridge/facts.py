@@ -59,8 +59,34 @@ class PublicationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What ANALYZE found of a column, where the role may know it: mean width in bytes, and how many different values there are.
+
+    `distinct` is the server's estimate: a number of values, or below zero a share of the rows; 0 when it is not known.
+    """
+
+    width: int
+    distinct: float
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRelations:
+    """What the database has beside tables, by label: none of it is carried."""
+
+    views: tuple[str, ...] = ()
+    materialized_views: tuple[str, ...] = ()
+    foreign_tables: tuple[str, ...] = ()
+    temporary_tables: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TableFacts:
-    """One table that is to be carried. `rows` is an estimate, `counted` says whether it was counted; `spaces` its spaces."""
+    """One table that is to be carried. `rows` is an estimate, `counted` says whether it was counted; `spaces` its spaces.
+
+    `out_of_line` is what its large values take beside the rows (TOAST), in bytes, partitions included; `toastable` are the
+    columns that such values can be in. `columns` are the facts of its columns, by name, where there are any.
+    """
 
     table: Table
     options: TableOptions = field(default_factory=TableOptions)
@@ -70,6 +96,9 @@ class TableFacts:
     rows: int = 0
     spaces: tuple[str, ...] = ()
     counted: bool = False
+    out_of_line: int = 0
+    toastable: tuple[str, ...] = ()
+    columns: Mapping[str, ColumnFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ KEEPALIVES = {
     "tcp_user_timeout": "60000",
 }
 
+SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+"""Parameters of a connection string that nobody may see."""
+
 _UNAVAILABLE = ("08", "57", "53", "55006", "55P03", "25006", "25P0", "40")
 """SQLSTATEs that go away by themselves: connection, shutdown and cancel, resources, object in use, locks, read-only, rollback."""
 
@@ -168,7 +171,8 @@ def copy_out(pgconn: pq.abc.PGconn, *, timeout: float | None = None) -> Iterator
 
 
 def password_free(url: str) -> str:
-    """The connection string as it may be shown: without its password."""
+    """The connection string as it may be shown: without its secrets."""
     parameters = conninfo_to_dict(url)
-    parameters.pop("password", None)
+    for secret in SECRETS:
+        parameters.pop(secret, None)
     return make_conninfo("", **{name: str(value) for name, value in parameters.items()})

@@ -6,6 +6,7 @@ catalogue, case included. A name or column that does not exist is an error with 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -25,19 +26,27 @@ def names_of(table: Table) -> tuple[str, ...]:
 def select(config: Config, tables: Sequence[Table]) -> list[Table]:
     """The tables that `include` and `exclude` leave, in their order.
 
-    Raises ConfigError for a pattern of `include` without a match, and for a plain name of either that is no table.
+    Raises ConfigError for a pattern of `include` without a match, for a plain name of either that is no table, and for two tables
+    whose schemas and names read alike.
     """
     for key, patterns in (("include", config.include), ("exclude", config.exclude)):
         for pattern in patterns:
             plain = not any(sign in pattern for sign in "*?[")
             if (key == "include" or plain) and not any(_matches(table, pattern) for table in tables):
                 raise ConfigError(f"{key}: no table matches {pattern!r}", hint=nearest(pattern, _all_names(tables)))
-    return [
+    chosen = [
         table
         for table in tables
         if (not config.include or any(_matches(table, pattern) for pattern in config.include))
         and not any(_matches(table, pattern) for pattern in config.exclude)
     ]
+    twice = [label for label, count in Counter(table.label for table in chosen).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"two tables are called {twice[0]}: the dot stands in a name",
+            hint="Everything knows a table by `schema.table`: rename one of them, or exclude both.",
+        )
+    return chosen
 
 
 def table_options(config: Config, tables: Sequence[Table]) -> dict[str, TableOptions]:

@@ -30,6 +30,7 @@ snapshot_app = typer.Typer(
     help="Pause the loading of tables, or let it go on. The stream is followed all the time.", no_args_is_help=True
 )
 
+app.command()(checking.init)
 app.command()(checking.check)
 app.command()(configuring.config)
 app.command()(following.run)
