@@ -18,6 +18,9 @@ from bridge.running import Bridge
 from bridge.status import Status
 
 REPAIRED = "repaired"
+SILENCE_ALARM = 60.0
+"""Seconds without a byte from the walsender: it sends a keepalive at least every half of its `wal_sender_timeout`."""
+
 QUIET_SECONDS = 10.0
 """How often a line is printed where nobody watches."""
 
@@ -88,6 +91,9 @@ def _head(status: Status) -> list[RenderableType]:
     style = "" if health == REPAIRED else "yellow"
     starts = f"seen starting {target['starts_seen']} time(s)"
     lines.append(Text.assemble(("target     ", "bold"), f"epoch {target['epoch'] or '–'}, {starts}, ", (health, style)))
+    silence = status.source.get("wire_silence_seconds")
+    if silence is not None and silence > SILENCE_ALARM:
+        lines.append(Text.assemble(("silence    ", "bold"), (f"nothing was heard from PostgreSQL for {silence:.0f} s", "red")))
     troubles = [str(trouble) for trouble in (status.source.get("trouble"), target.get("trouble")) if trouble]
     return [*lines, *(Text.assemble(("trouble    ", "bold"), (trouble, "red")) for trouble in troubles)]
 

@@ -43,6 +43,13 @@ _EPOCH_2000: Final = 946_684_800
 _CLOSING: Final = 2.0
 """Seconds that `close` waits for the server's last word."""
 
+PATIENCE: Final = 300.0
+"""Seconds of silence, of which the server was asked for a sign for half, after which a connection counts as dead.
+
+A dead peer is found sooner, by the kernel (`tcp_user_timeout`). This is for what answers in its place: a proxy or a firewall that
+takes our bytes and passes nothing on. A server that decodes a huge transaction of other tables can be silent for long as well.
+"""
+
 _LOST: Final = re.compile(
     r"can no longer (get changes from|access) replication slot|requested WAL segment .* has already been removed"
     r"|cannot read from logical replication slot|replication slot .* (does not exist|has been invalidated|was invalidated)"
@@ -66,11 +73,14 @@ class WalReader:
         server_version: int | None = None,
         status_interval: float = 5.0,
         application_name: str = "engram-bridge",
+        patience: float = PATIENCE,
     ) -> None:
         self.slot = slot
         self.received: Lsn = start
         self.confirmed: Lsn = start
         self._url = url
+        self._patience = patience
+        self._pinged_at: float | None = None
         self._connection = connect(url, application_name=application_name, replication=True)
         try:
             self._interval = self._fit(status_interval)
@@ -99,13 +109,26 @@ class WalReader:
                 now = time.monotonic()
                 self._report(now, at_least=self._interval)
                 if messages:
-                    self.last_byte_at = now
+                    self.last_byte_at, self._pinged_at = now, None
                     return messages
                 if self._over:
                     continue
+                self._require_life(now)
                 if now >= deadline:
                     return []
                 self._wait(min(deadline, self._sent_at + self._interval) - now)
+
+    def _require_life(self, now: float) -> None:
+        """Ask a silent server for a sign of life; one that gives none is not there. Raises SourceUnavailable."""
+        if self._pinged_at is None:
+            if now - self.last_byte_at > self._patience / 2:
+                self._pinged_at = now
+                self._send_status(now, wants_reply=True)
+        elif now - self._pinged_at > self._patience / 2:
+            raise SourceUnavailable(
+                f"PostgreSQL has sent nothing for {now - self.last_byte_at:.0f} s, not even when asked to",
+                hint="Something between here and PostgreSQL holds the connection open. A new one is made.",
+            )
 
     def confirm(self, lsn: Lsn) -> None:
         """Everything up to this end position is durable: the next status, within a second of reading or tending, lets it go."""
@@ -224,10 +247,10 @@ class WalReader:
         if self._asked or since >= at_least or (self.confirmed > self._reported and since >= 1.0):
             self._send_status(now)
 
-    def _send_status(self, now: float) -> None:
+    def _send_status(self, now: float, *, wants_reply: bool = False) -> None:
         written = max(self.received, self.confirmed)
         micros = int((time.time() - _EPOCH_2000) * 1e6)
-        status = _STATUS.pack(b"r", written, self.confirmed, self.confirmed, micros, 0)
+        status = _STATUS.pack(b"r", written, self.confirmed, self.confirmed, micros, int(wants_reply))
         if self._pgconn.put_copy_data(status) == 1:
             self._sent_at, self._reported, self._asked = now, self.confirmed, False
         self._unflushed = self._pgconn.flush() == 1

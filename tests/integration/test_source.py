@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.changes import UNCHANGED, Begin, Commit, Event, Heartbeat, Keepalive, RelationSeen, RowChange, Truncated
 from bridge.errors import SlotLost, SourceUnavailable
@@ -19,6 +21,7 @@ from bridge.postgres import connect
 from bridge.sandbox.postgres import SandboxPostgres
 from cdc import slot as slots
 from cdc.source import StreamSource, emit_heartbeat
+from cdc.walsender import WalReader
 
 SCHEMA = """
 create table item (id int primary key, name text, body text);
@@ -62,6 +65,38 @@ class Stage:
             with contextlib.suppress(SourceUnavailable):
                 source.close()
         self.writer.close()
+
+
+class Proxy:
+    """A TCP proxy that, once `deaf`, takes bytes and passes none on, and keeps its connections open."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.deaf = threading.Event()
+        self._upstream = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                inner, _address = self._listener.accept()
+                outer = socket.create_connection(self._upstream)
+                self._sockets += [inner, outer]
+                for here, there in ((inner, outer), (outer, inner)):
+                    threading.Thread(target=self._pass, args=(here, there), daemon=True).start()
+
+    def _pass(self, here: socket.socket, there: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := here.recv(65536):
+                if not self.deaf.is_set():
+                    there.sendall(data)
+
+    def close(self) -> None:
+        """End all connections."""
+        for each in self._sockets:
+            each.close()
 
 
 def prepare(url: str, slot: str) -> Stage:
@@ -332,3 +367,27 @@ def test_an_invalidated_slot_is_lost(own_postgres: SandboxPostgres) -> None:
         assert seen.lost is not None
     finally:
         stage.close()
+
+
+def read_on(reader: WalReader) -> None:
+    """Read until something ends it."""
+    while True:
+        reader.read(0.2)
+
+
+def test_a_connection_that_is_held_open_by_something_else_is_given_up(stage: Stage) -> None:
+    """A server that is quiet answers when asked; what does not even then is no server."""
+    at = conninfo_to_dict(stage.url)
+    proxy = Proxy(str(at["host"]), int(str(at["port"])))
+    url = make_conninfo(stage.url, host="127.0.0.1", port=proxy.port)
+    reader = WalReader(url, stage.slot, "bridge", patience=2.0)
+    try:
+        end = time.monotonic() + 5.0
+        while time.monotonic() < end:
+            reader.read(0.2)
+        proxy.deaf.set()
+        with pytest.raises(SourceUnavailable, match="not even when asked"):
+            read_on(reader)
+    finally:
+        reader.abandon()
+        proxy.close()
