@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,10 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from bridge.errors import ConfigError, LedgerError, LedgerHeld
-from bridge.ledger import tables
-
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: tables.metadata.create_all}
-"""Step n brings a ledger of version n-1 to version n."""
+from bridge.ledger import steps, tables
 
 BUSY_MS = 30_000
 
@@ -98,8 +95,8 @@ def migrate(engine: Engine, location: str) -> bool:
                 f"the ledger {location} has version {known}; this engram-bridge knows versions up to {tables.SCHEMA_VERSION}",
                 hint="Use the engram-bridge that wrote it, or a newer one.",
             )
-        for step in range(known + 1, tables.SCHEMA_VERSION + 1):
-            MIGRATIONS[step](connection)
+        for version in range(known + 1, tables.SCHEMA_VERSION + 1):
+            steps.take(connection, version)
         if known < tables.SCHEMA_VERSION:
             connection.execute(tables.facts.delete().where(tables.facts.c.name == "schema_version"))
             connection.execute(tables.facts.insert().values(name="schema_version", value=str(tables.SCHEMA_VERSION)))

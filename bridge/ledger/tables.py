@@ -1,21 +1,23 @@
-"""The ledger's schema, in SQLAlchemy Core: nothing that only one database has.
+"""The ledger's schema as it is now, in SQLAlchemy Core: nothing that only one database has.
 
-`SCHEMA_VERSION` names the newest step of `bridge.ledger.connection.MIGRATIONS`; a ledger of a newer version is refused.
+It is made, and brought up to date, by the steps of `bridge.ledger.steps`; a ledger of a newer version than theirs is refused.
 LSNs are stored as integers (they stay far below 2^63), versions as the sortable text of `bridge.lsn`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, SmallInteger, Table, Text
 
-SCHEMA_VERSION = 1
+from bridge.ledger.steps import STEPS
+
+SCHEMA_VERSION = max(STEPS)
 
 metadata = MetaData()
 
 facts = Table(
     "facts",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 """Single values: schema version, identity of ledger and source, slot, positions, target epoch, how the last run ended."""
@@ -27,9 +29,9 @@ tables = Table(
     Column("label", Text, nullable=False, unique=True),
     Column("spaces", Text, nullable=False),
     Column("columns", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Text, nullable=False),
     Column("reason", Text),
-    Column("floor", String(30), nullable=False, default=""),
+    Column("floor", Text, nullable=False, default=""),
     Column("reached", BigInteger, nullable=False, default=0),
     Column("rows_estimated", BigInteger, nullable=False, default=-1),
 )
@@ -41,9 +43,9 @@ memories = Table(
     Column("tbl", Integer, primary_key=True, autoincrement=False),
     Column("key", Text, primary_key=True),
     Column("shard", SmallInteger, nullable=False),
-    Column("version", String(30), nullable=False),
-    Column("digest", String(32), nullable=False),
-    Column("refs", String(32), nullable=False),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("refs", Text, nullable=False),
     Column("live", Boolean(create_constraint=False), nullable=False),
     Column("xid", BigInteger),
     Column("refreshed", BigInteger, nullable=False, default=0),
@@ -56,7 +58,7 @@ edges = Table(
     metadata,
     Column("tbl", Integer, primary_key=True, autoincrement=False),
     Column("key", Text, primary_key=True),
-    Column("constraint_name", String(64), primary_key=True),
+    Column("constraint_name", Text, primary_key=True),
     Column("parent", Integer, nullable=False),
     Column("parent_key", Text),
     Column("lookup", Text),
@@ -79,7 +81,7 @@ alternates = Table(
     metadata,
     Column("tbl", Integer, primary_key=True, autoincrement=False),
     Column("key", Text, primary_key=True),
-    Column("lookup", String(200), primary_key=True),
+    Column("lookup", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 """The values under which a parent is found when a foreign key points at another unique key than its memory key."""
@@ -104,9 +106,9 @@ parked = Table(
     metadata,
     Column("tbl", Integer, primary_key=True, autoincrement=False),
     Column("key", Text, primary_key=True),
-    Column("reason", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("version", String(30), nullable=False),
+    Column("version", Text, nullable=False),
     Column("xid", BigInteger),
     Column("since", Float, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -118,7 +120,7 @@ parked = Table(
 spaces = Table(
     "spaces",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("pristine", Boolean(create_constraint=False), nullable=False),
     Column("repaired", Text, nullable=False, default=""),
 )
@@ -138,7 +140,7 @@ requests = Table(
     "requests",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("verb", String(32), nullable=False),
+    Column("verb", Text, nullable=False),
     Column("tbl", Integer, nullable=False),
     Column("key", Text, nullable=False),
     Column("made", Float, nullable=False),
@@ -148,7 +150,7 @@ requests = Table(
 counters = Table(
     "counters",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
 """Totals over all runs: changes applied, writes dropped by the target and recovered, restarts, ..."""
@@ -156,8 +158,17 @@ counters = Table(
 gauges = Table(
     "gauges",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Column("at", Float, nullable=False),
 )
 """What the running process measures, once a second, for `status` in another one. JSON values."""
+
+writers = Table(
+    "writers",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("steps", BigInteger, nullable=False),
+    Column("about", Text, nullable=False),
+)
+"""In PostgreSQL: the run that may write, by its token, how many durable steps the ledger has seen, and who it is (JSON)."""
