@@ -1,7 +1,7 @@
 """Reading `bridge.yaml`: YAML to plain values, with `${VAR}` taken from the environment, and every mistake told with its place.
 
 Variables are put in after the YAML was read, so that no value can change its structure. `${VAR}` must be set, `${VAR:-text}` has
-a default, `$${` stands for `${` itself.
+a default, `${file:/run/secrets/name}` is what that file holds, without the end of its last line; `$${` stands for `${` itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import yaml
 
 from bridge.errors import ConfigError
 
-_VARIABLE = re.compile(r"\$(?P<literal>\$)\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\$\{)")
+_VARIABLE = re.compile(
+    r"\$(?P<literal>\$)\{|\$\{file:(?P<file>[^}]+)\}"
+    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\$\{)"
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -82,6 +85,8 @@ def _expand(value: Any, path: str, environment: Mapping[str, str], expanded: set
                 f"{path}: `${{` without a variable's name and `}}`", hint="Write ${NAME}, or $${ for the characters."
             )
         expanded.add(path)
+        if match["file"]:
+            return _secret(Path(match["file"]), path)
         found = environment.get(match["name"], match["default"])
         if found is None:
             raise ConfigError(
@@ -91,6 +96,16 @@ def _expand(value: Any, path: str, environment: Mapping[str, str], expanded: set
         return found
 
     return _VARIABLE.sub(replacement, value)
+
+
+def _secret(file: Path, path: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(
+            f"{path}: the file {file} cannot be read: {why}", hint="Name a file that the bridge may read."
+        ) from error
 
 
 def _key(key: Any, path: str) -> str:

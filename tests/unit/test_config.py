@@ -91,6 +91,20 @@ def test_environment_variables_are_put_in(written) -> None:
     assert config.snapshot.workers == 3
 
 
+def test_secrets_can_be_files(written, tmp_path) -> None:
+    """`${file:PATH}` is the file's text without its last line's end; a file that is not there is told with key and path."""
+    (tmp_path / "password").write_text("a b'c\n")
+    path = written(f"source: \"host=h dbname=shop password='${{file:{tmp_path}/password}}'\"\ntarget: {{http: 'http://h'}}\n")
+    with pytest.raises(ConfigError):  # the quote in it ends the connection string's own
+        load(path)
+    (tmp_path / "password").write_text("a b\n")
+    assert load(path).source.url == "host=h dbname=shop password='a b'"
+    (tmp_path / "password").unlink()
+    with pytest.raises(ConfigError, match=r"source: the file .*password cannot be read: No such file") as wrong:
+        load(path)
+    assert "a b" not in str(wrong.value) + wrong.value.hint
+
+
 def test_the_api_key_comes_from_the_environment(written) -> None:
     """ENGRAM_API_KEY is used when the file has none."""
     environment = {"ENGRAM_API_KEY": "from-env"}
