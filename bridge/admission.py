@@ -94,7 +94,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
     if any(found.code == "source.version" for found in findings):
         return findings  # a server so old was asked nothing else
     everything = list(answers.catalog.tables.values())
-    chosen, options = select(config, everything), table_options(config, everything)
+    chosen, options = select(config, everything, ledger.choices), table_options(config, everything)
     if not chosen:
         raise ConfigError(
             f"there is no table to carry in the database {answers.server.database}",

@@ -31,7 +31,7 @@ def place_findings(facts: Facts) -> list[Finding]:
         findings += _same_source(facts.ledger, facts)
         for table in facts.tables:
             known = facts.ledger.spaces.get(table.table.label, table.spaces)
-            if table.spaces and known != table.spaces:
+            if table.spaces and not facts.ledger.choices.accepts(table.table.label, known, table.spaces):
                 findings.append(other_spaces(table.table.label, known, table.spaces))
     return findings
 

@@ -85,7 +85,7 @@ def _compare_table(
 ) -> TableEvidence:
     found = TableEvidence(plan.table.label)
     edges = expected_edges(connection, mapping, plan)
-    known_edges = _ledger_edges(ledger, plan, mapping)
+    known_edges = _ledger_edges(ledger, plan)
     page: dict[str, str] = {}
     equal: set[str] = set()
     for row in read_chunk(connection, plan.table, Chunk(0, None, None)):
@@ -227,10 +227,10 @@ def _operators(connection: psycopg.Connection[Any], plan: TablePlan, key: Foreig
     return [(row[0], row[1]) for row in rows]
 
 
-def _ledger_edges(ledger: Ledger, plan: TablePlan, mapping: Mapping) -> dict[str, dict[str, str | None]]:
+def _ledger_edges(ledger: Ledger, plan: TablePlan) -> dict[str, dict[str, str | None]]:
     edges: dict[str, dict[str, str | None]] = {}
     for key, constraint, parent, parent_key in ledger.edges_of(plan.number):
-        to = None if parent_key is None else mapping.numbered[parent].prefix + parent_key
+        to = None if parent_key is None else plan.parents.get(parent, "") + parent_key
         edges.setdefault(key, {})[constraint] = to
     return edges
 

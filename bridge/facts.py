@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bridge.choices import Choices
 from bridge.lsn import Lsn
 from bridge.schema import Table
 from bridge.spaces import TableOptions
@@ -132,7 +133,7 @@ class LedgerFacts:
 
     `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
     `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
-    that its memories are in, and why those that are `stopped` are.
+    that its memories are in, and why those that are `stopped` are. `choices`: where it knows better than the configuration.
     """
 
     location: str
@@ -150,6 +151,7 @@ class LedgerFacts:
     holder: str | None = None
     spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,9 @@ class TablePlan:
     """How the rows of one table become memories.
 
     Rows are in the order of `table.columns`, which are the carried ones; `left_out` are those that the options exclude.
-    `parents` are the id prefixes of the tables that its foreign keys point at, by number.
+    `number` is that of the generation; `origin` that of the table's first one, by which references and lookups name a table, so
+    that they hold whichever generation serves. `parents` are the id prefixes of the tables that its foreign keys point at, by
+    origin.
     """
 
     number: int
@@ -74,6 +76,7 @@ class TablePlan:
     body: Callable[[Row], str] = field(repr=False, default=lambda _row: "{}")
     parents: dict[int, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    origin: int = 0
 
     @property
     def keyless(self) -> bool:
@@ -190,15 +193,35 @@ class TablePlan:
 
 @dataclass(slots=True)
 class Mapping:
-    """The plans of all carried tables, by label and by number in the ledger."""
+    """The plans of all carried tables: those that serve, by label; all that changes are written to, by number in the ledger."""
 
     plans: dict[str, TablePlan]
     numbered: dict[int, TablePlan]
 
+    def generations(self, label: str) -> list[TablePlan]:
+        """All plans of a table: the one that serves, and one that is being filled."""
+        return [plan for plan in self.numbered.values() if plan.table.label == label]
+
+    def changed(self, plans: Iterable[TablePlan]) -> Mapping:
+        """With other plans in the place of those of the same numbers."""
+        numbered = self.numbered | {plan.number: plan for plan in plans}
+        serving = {label: numbered[plan.number] for label, plan in self.plans.items()}
+        return Mapping(serving, numbered)
+
+    def filled(self, number: int, label: str, spaces: tuple[str, ...]) -> Mapping:
+        """With one generation more of a table, for other spaces."""
+        plan = replace(self.plans[label], number=number, spaces=spaces)
+        return Mapping(self.plans, self.numbered | {number: plan})
+
     @property
     def spaces(self) -> list[str]:
-        """Every space that is used, once, in the order of the tables."""
+        """Every space that answers, once, in the order of the tables."""
         return list(dict.fromkeys(space for plan in self.plans.values() for space in plan.spaces))
+
+    @property
+    def written(self) -> list[str]:
+        """Every space that is written, once: those too that are being filled."""
+        return list(dict.fromkeys(space for plan in self.numbered.values() for space in plan.spaces))
 
 
 def epoch_seconds(text: str) -> float | None:
@@ -222,17 +245,23 @@ def compile_mapping(
     options: MappingABC[str, TableOptions],
     identity: Identity,
     numbers: MappingABC[str, int],
+    *,
+    origins: MappingABC[str, int] | None = None,
+    homes: MappingABC[str, tuple[str, ...]] | None = None,
 ) -> Mapping:
-    """The plans of `tables`. `options` and `numbers` are by label.
+    """The plans of `tables`. All else is by label; `origins` where they are not the numbers, `homes` the spaces of tables that
+    live in others than the options say.
 
     Raises ConfigError for columns that do not exist, names that are invalid, spaces and ids that collide.
     """
     chosen = {table.label: _carried(table, options.get(table.label, TableOptions())) for table in tables}
-    spaces = spaces_of(chosen, options, identity.space_prefix)
+    spaces = {**spaces_of(chosen, options, identity.space_prefix), **(homes or {})}
     plans = {
         label: _plan(table, options.get(label, TableOptions()), numbers[label], spaces[label], identity)
         for label, table in chosen.items()
     }
+    for label, plan in plans.items():
+        plan.origin = (origins or {}).get(label, plan.number)
     _refuse_shared_ids(list(plans.values()))
     for plan in plans.values():
         _link(plan, plans)
@@ -342,7 +371,7 @@ def _link(plan: TablePlan, plans: MappingABC[str, TablePlan]) -> None:
         if parent is None or any(name not in index for name in key.columns):
             continue
         links.append(_compile_link(plan, key, parent, index))
-        plan.parents[parent.number] = parent.prefix
+        plan.parents[parent.origin] = parent.prefix
     plan.links = tuple(links)
 
 
@@ -353,10 +382,10 @@ def _compile_link(plan: TablePlan, key: ForeignKey, parent: TablePlan, index: Ma
     direct = set(key.parent_columns) == set(parent.table.key) and all(map(_same_text, children, parents))
     if direct:
         order = tuple(key.parent_columns.index(name) for name in parent.table.key)
-        return _Link(key.name, columns, parent.number, order, None, ())
-    lookup = f"{parent.number}:{','.join(key.parent_columns)}"
+        return _Link(key.name, columns, parent.origin, order, None, ())
+    lookup = f"{parent.origin}:{','.join(key.parent_columns)}"
     _offer_alternate(parent, lookup, parents)
-    return _Link(key.name, columns, parent.number, None, lookup, tuple(values.comparable(c.type) for c in children))
+    return _Link(key.name, columns, parent.origin, None, lookup, tuple(values.comparable(c.type) for c in children))
 
 
 _INTEGERS = frozenset({"int2", "int4", "int8"})

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from bridge.choices import choices_of
 from bridge.errors import BridgeError
 from bridge.facts import LedgerFacts
 from bridge.ledger.connection import holder_of, ledger_url
@@ -61,7 +62,8 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             names = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
             found = dict(connection.execute("select name, value from facts")) if "facts" in names else {}
-            known = list(connection.execute("select label, spaces, state, reason from tables")) if "tables" in names else []
+            known = _tables(connection) if "tables" in names else []
+            choices = list(connection.execute("select label, verb, detail from choices")) if "choices" in names else []
     except sqlite3.Error as error:
         return replace(facts, failure=f"the ledger {path} cannot be read: {error}", remedy=other)
     if names and not found:
@@ -84,4 +86,12 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
         spaces={label: tuple(json.loads(spaces)) for label, spaces, _state, _reason in known},
         stopped={label: reason or "" for label, _spaces, state, reason in known if state == "stopped"},
+        choices=choices_of(choices),
     )
+
+
+def _tables(connection: sqlite3.Connection) -> list[tuple[str, str, str, str | None]]:
+    """Label, spaces, state and reason of what is carried; a ledger of version 1 knows of no roles."""
+    columns = {row[1] for row in connection.execute("pragma table_info(tables)")}
+    serving = " where role = 'serving'" if "role" in columns else ""
+    return list(connection.execute(f"select label, spaces, state, reason from tables{serving}"))

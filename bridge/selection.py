@@ -11,11 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from bridge.choices import Choices
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.explain import nearest
 from bridge.schema import Table
 from bridge.spaces import TableOptions
+
+_NONE = Choices()
 
 
 def names_of(table: Table) -> tuple[str, ...]:
@@ -23,8 +26,8 @@ def names_of(table: Table) -> tuple[str, ...]:
     return (table.label, table.name) if table.schema == "public" else (table.label,)
 
 
-def select(config: Config, tables: Sequence[Table]) -> list[Table]:
-    """The tables that `include` and `exclude` leave, in their order.
+def select(config: Config, tables: Sequence[Table], choices: Choices = _NONE) -> list[Table]:
+    """The tables that `include` and `exclude` leave, in their order, with those added and without those removed by `choices`.
 
     Raises ConfigError for a pattern of `include` without a match, for a plain name of either that is no table, and for two tables
     whose schemas and names read alike.
@@ -37,8 +40,7 @@ def select(config: Config, tables: Sequence[Table]) -> list[Table]:
     chosen = [
         table
         for table in tables
-        if (not config.include or any(_matches(table, pattern) for pattern in config.include))
-        and not any(_matches(table, pattern) for pattern in config.exclude)
+        if table.label not in choices.removed and (table.label in choices.added or _chosen(config, table))
     ]
     twice = [label for label, count in Counter(table.label for table in chosen).items() if count > 1]
     if twice:
@@ -47,6 +49,12 @@ def select(config: Config, tables: Sequence[Table]) -> list[Table]:
             hint="Everything knows a table by `schema.table`: rename one of them, or exclude both.",
         )
     return chosen
+
+
+def _chosen(config: Config, table: Table) -> bool:
+    return (not config.include or any(_matches(table, pattern) for pattern in config.include)) and not any(
+        _matches(table, pattern) for pattern in config.exclude
+    )
 
 
 def table_options(config: Config, tables: Sequence[Table]) -> dict[str, TableOptions]:

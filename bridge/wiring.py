@@ -23,7 +23,7 @@ from bridge.embedding.identity import require_fit
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
-from bridge.ledger import Ledger, TableRecord
+from bridge.ledger import FILLING, Generations, Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
 from bridge.postgres import connect, flush_position, translated
 from bridge.schema import Catalog, Table
@@ -84,7 +84,7 @@ def make_plan(
     leave_out: Collection[str] = (),
     register: bool = True,
 ) -> Plan:
-    """The plan of all carried tables, registered in the ledger.
+    """The plan of all carried tables, registered in the ledger, and of the generations that are being filled.
 
     `leave_out` are labels of tables that are not begun to be carried, if the ledger does not know them yet; without `register`
     no other table is either.
@@ -96,21 +96,34 @@ def make_plan(
     everything = list(catalog.tables.values())
     known = {record.label: record for record in ledger.tables()}
     options = table_options(config, everything)
+    choices = Generations(ledger).choices()
     tables = [
-        table for table in select(config, everything) if table.label in known or (register and table.label not in leave_out)
+        table
+        for table in select(config, everything, choices)
+        if table.label in known or (register and table.label not in leave_out)
     ]
     identity = identity_of(ledger, config)
     trial = {table.label: number for number, table in enumerate(tables, 1)}
     draft = compile_mapping(tables, options, identity, trial)
     for label, plan in draft.plans.items():
-        if label in known and known[label].spaces != plan.spaces:
+        if label in known and not choices.accepts(label, known[label].spaces, plan.spaces):
             found = other_spaces(label, known[label].spaces, plan.spaces)
             raise ConfigError(found.what, hint=found.remedy)
     records = {
         label: known.get(label) or ledger.register(label, plan.spaces, column_facts(plan.table), plan.table.rows)
         for label, plan in draft.plans.items()
     }
-    mapping = compile_mapping(tables, options, identity, {label: record.number for label, record in records.items()})
+    mapping = compile_mapping(
+        tables,
+        options,
+        identity,
+        {label: record.number for label, record in records.items()},
+        origins={label: record.origin for label, record in records.items()},
+        homes={label: record.spaces for label, record in records.items()},
+    )
+    for record in ledger.generations(FILLING):
+        if record.label in mapping.plans:
+            mapping = mapping.filled(record.number, record.label, record.spaces)
     return Plan(catalog, mapping, records, identity)
 
 

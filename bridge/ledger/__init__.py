@@ -1,7 +1,30 @@
 """The ledger: what Engram must hold, proven row by row, and how far the work has come."""
 
 from bridge.ledger.books import Outcome
+from bridge.ledger.generations import Asked, Generations
 from bridge.ledger.ledger import Ledger
-from bridge.ledger.records import RESYNC_ASKED, RESYNC_LOADING, Batch, ChunkRecord, TableRecord
+from bridge.ledger.records import (
+    FILLING,
+    RESYNC_ASKED,
+    RESYNC_LOADING,
+    RETIRED,
+    SERVING,
+    Batch,
+    ChunkRecord,
+    TableRecord,
+)
 
-__all__ = ["RESYNC_ASKED", "RESYNC_LOADING", "Batch", "ChunkRecord", "Ledger", "Outcome", "TableRecord"]
+__all__ = [
+    "FILLING",
+    "RESYNC_ASKED",
+    "RESYNC_LOADING",
+    "RETIRED",
+    "SERVING",
+    "Asked",
+    "Batch",
+    "ChunkRecord",
+    "Generations",
+    "Ledger",
+    "Outcome",
+    "TableRecord",
+]

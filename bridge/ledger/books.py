@@ -18,6 +18,8 @@ from bridge.memories import Edge, Key
 
 First = TypeVar("First", int, str)
 
+SERVING_NUMBERS = select(tables.tables.c.number).where(tables.tables.c.role == "serving")
+
 BATCH = 500
 """Keys in one statement: SQLite allows 32,766 parameters, and plans for short lists are cached better."""
 
@@ -100,7 +102,7 @@ def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) 
     a = tables.alternates.c
     found: dict[tuple[str, str], str] = {}
     for lookup, page in _pages(dict.fromkeys(lookups)):
-        query = select(a.value, a.key).where(a.lookup == lookup, a.value.in_(page))
+        query = select(a.value, a.key).where(a.lookup == lookup, a.value.in_(page), a.tbl.in_(SERVING_NUMBERS))
         for value, key in connection.execute(query):
             found[(lookup, value)] = key
     return found
@@ -200,9 +202,10 @@ def _put_alternates(connection: Connection, outcomes: Sequence[Outcome]) -> set[
             before.setdefault((table, key), set()).add((lookup, value))
     changed: set[tuple[str, str]] = set()
     gone, come = [], []
+    serving = set(connection.execute(SERVING_NUMBERS).scalars())
     for key, values in after.items():
         had = before.get(key, set())
-        changed |= had ^ values
+        changed |= had ^ values if key[0] in serving else set()  # of the others nobody is a child yet
         gone += [{"t": key[0], "k": key[1], "l": lookup, "v": value} for lookup, value in had - values]
         come += [{"tbl": key[0], "key": key[1], "lookup": lookup, "value": value} for lookup, value in values - had]
     if gone:

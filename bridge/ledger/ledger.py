@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
 from bridge.gate import Entry, Parked
-from bridge.ledger import books, tables
+from bridge.ledger import books, numbering, tables
 from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
-from bridge.ledger.records import PENDING, RESYNC_LOADING, STALE, Batch, ChunkRecord, TableRecord
+from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.lsn import Lsn
 from bridge.memories import Key
 
@@ -93,39 +93,20 @@ class Ledger:
     def register(self, label: str, spaces: Sequence[str], columns: list[dict[str, Any]], rows: int) -> TableRecord:
         """The record of a table, made when it is new. Spaces and columns of a known table are left as they were."""
         with self.writing() as connection:
-            known = connection.execute(select(tables.tables).where(tables.tables.c.label == label)).one_or_none()
+            t = tables.tables.c
+            known = connection.execute(select(t.number).where(t.label == label, t.role == SERVING)).one_or_none()
             if known is None:
-                number = (connection.execute(select(func.max(tables.tables.c.number))).scalar() or 0) + 1
-                connection.execute(
-                    tables.tables.insert().values(
-                        number=number,
-                        label=label,
-                        spaces=json.dumps(list(spaces)),
-                        columns=json.dumps(columns),
-                        state="new",
-                        rows_estimated=rows,
-                    )
-                )
+                numbering.insert(connection, label, SERVING, None, spaces, columns, rows)
         return next(record for record in self.tables() if record.label == label)
 
     def tables(self) -> list[TableRecord]:
-        """All tables that were ever carried."""
+        """The generation of every carried table that answers: the one place which decides where a table is served from."""
+        return self.generations(SERVING)
+
+    def generations(self, *roles: str) -> list[TableRecord]:
+        """The generations of these roles, by number; without one, those that changes are written to: serving and filling."""
         with self.reading() as connection:
-            rows = connection.execute(select(tables.tables).order_by(tables.tables.c.number)).all()
-        return [
-            TableRecord(
-                row.number,
-                row.label,
-                tuple(json.loads(row.spaces)),
-                json.loads(row.columns),
-                row.state,
-                row.reason,
-                row.floor,
-                row.reached,
-                row.rows_estimated,
-            )
-            for row in rows
-        ]
+            return numbering.read(connection, roles or (SERVING, FILLING))
 
     def set_table(self, number: int, **values: Any) -> None:
         """Change columns of a table's record (`state`, `reason`, `floor`, `reached`, `columns`, `spaces`)."""

@@ -12,9 +12,16 @@ RESYNC_ASKED, RESYNC_LOADING = "asked", "loading"
 """Values of the fact `resync:<table>`: somebody wants the table loaded again, and it is being loaded again."""
 
 
+SERVING, FILLING, RETIRED = "serving", "filling", "retired"
+"""The role of a generation: it answers; it is loaded into new spaces, to take that one's place; its memories are forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableRecord:
-    """A carried table as the ledger knows it. `columns` is its definition at that time, for comparison."""
+    """A generation of a carried table as the ledger knows it. `columns` is its definition at that time, for comparison.
+
+    `role`: SERVING, FILLING or RETIRED. `origin` is the number of the table's first generation: edges name their parent by it.
+    """
 
     number: int
     label: str
@@ -25,6 +32,8 @@ class TableRecord:
     floor: str
     reached: Lsn
     rows_estimated: int
+    role: str
+    origin: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class Batch:
 STALE = """
     select e.tbl, e.key
       from edges e
-      left join alternates a on a.lookup = e.lookup and a.value = e.lookup_value
+      left join alternates a
+        on a.lookup = e.lookup and a.value = e.lookup_value and a.tbl in (select number from tables where role = 'serving')
      where e.lookup is not null
        and coalesce(a.key, '') <> coalesce(e.parent_key, '')
 """
@@ -61,7 +71,8 @@ STALE = """
 PENDING = """
     select e.tbl, count(*)
       from edges e
-      left join memories m on m.tbl = e.parent and m.key = e.parent_key and m.live
+      left join tables t on t.origin = e.parent and t.role = 'serving'
+      left join memories m on m.tbl = t.number and m.key = e.parent_key and m.live
      where m.key is null
      group by e.tbl
 """

@@ -82,9 +82,34 @@ FIRST = (
 SECOND = ("create table writers (token <text> primary key not null, steps bigint not null, about <text> not null)",)
 """Who writes, and how many durable steps there were: what a run that has lost its lock is fenced off by."""
 
+THIRD = (
+    """
+    create table tables_3 (
+        number integer primary key not null, label <text> not null, role <text> not null, origin integer not null,
+        spaces <text> not null, columns <text> not null, state <text> not null, reason <text>, floor <text> not null,
+        reached bigint not null, rows_estimated bigint not null
+    )
+    """,
+    """
+    insert into tables_3 (number, label, role, origin, spaces, columns, state, reason, floor, reached, rows_estimated)
+    select number, label, 'serving', number, spaces, columns, state, reason, floor, reached, rows_estimated from tables
+    """,
+    "drop table tables",
+    "alter table tables_3 rename to tables",
+    "create unique index tables_serving on tables (label) where role = 'serving'",
+    """
+    create table asked (
+        label <text> not null, verb <text> not null, detail <text> not null, made double precision not null, refused <text>,
+        primary key (label, verb)
+    )
+    """,
+    "create table choices (label <text> not null, verb <text> not null, detail <text> not null, primary key (label, verb))",
+)
+"""Two generations of a table, and what was asked of whole tables. SQLite drops no constraint: `tables` is made anew."""
+
 Step = tuple[str, ...] | Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {1: FIRST, 2: SECOND}
+STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD}
 """By the version that they lead to. A step that has to compute something is a function; it may use `statements`."""
 
 

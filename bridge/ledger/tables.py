@@ -6,7 +6,7 @@ LSNs are stored as integers (they stay far below 2^63), versions as the sortable
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, SmallInteger, Table, Text, text
 
 from bridge.ledger.steps import STEPS
 
@@ -26,7 +26,9 @@ tables = Table(
     "tables",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("label", Text, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("role", Text, nullable=False, default="serving"),
+    Column("origin", Integer, nullable=False),
     Column("spaces", Text, nullable=False),
     Column("columns", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -35,7 +37,37 @@ tables = Table(
     Column("reached", BigInteger, nullable=False, default=0),
     Column("rows_estimated", BigInteger, nullable=False, default=-1),
 )
-"""Carried tables. `state`: new, loading (chunks planned), loaded (all chunks proven), stopped (parked, `reason` says why)."""
+"""Generations of carried tables. `state`: new, loading (chunks planned), loaded (all chunks proven), stopped (parked, `reason`
+says why). `role`: serving (the one that answers), filling (loaded into new spaces, to take its place), retired (its memories are
+forgotten, then it goes). `origin`: the number of the table's first generation, by which edges and lookups name it for good."""
+
+Index(
+    "tables_serving",
+    tables.c.label,
+    unique=True,
+    sqlite_where=text("role = 'serving'"),
+    postgresql_where=text("role = 'serving'"),
+)
+
+asked = Table(
+    "asked",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("verb", Text, primary_key=True),
+    Column("detail", Text, nullable=False),
+    Column("made", Float, nullable=False),
+    Column("refused", Text),
+)
+"""What is to be done with whole tables: add, remove, reshard; `detail` is JSON. Gone when done; kept, with why, when refused."""
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("verb", Text, primary_key=True),
+    Column("detail", Text, nullable=False),
+)
+"""Where the ledger knows better than the configuration: tables added, removed, resharded. `detail` is JSON."""
 
 memories = Table(
     "memories",

@@ -1,0 +1,167 @@
+"""Generations of tables, and what is asked of whole tables.
+
+A table is carried in one generation, which serves. To be spread otherwise, or to be embedded by another model, it gets a second
+one with a number and spaces of its own, which is filled beside the first and then takes its place, in one transaction; the first
+is retired: its memories are forgotten, and when all are proven gone, so is its record. A removed table is one that is retired
+without another in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from bridge.choices import ADDED, REMOVED, RESHARDED, Choices, choices_of
+from bridge.ledger import books, tables
+from bridge.ledger.ledger import Ledger
+from bridge.ledger.numbering import LAST_NUMBER, insert
+from bridge.ledger.records import FILLING, RETIRED, SERVING, TableRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Something to be done with a whole table. `refused`: why it was not."""
+
+    label: str
+    verb: str
+    detail: dict[str, Any]
+    refused: str | None = None
+
+
+class Generations:
+    """What a ledger says of generations and of what was asked of tables. Every change is one transaction."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    # what is asked
+
+    def ask(self, label: str, verb: str, detail: dict[str, Any]) -> None:
+        """Ask for something; another process may do so."""
+        row: dict[str, object] = {
+            "label": label,
+            "verb": verb,
+            "detail": json.dumps(detail),
+            "made": time.time(),
+            "refused": None,
+        }
+        with self._ledger.writing() as connection:
+            books.upsert(connection, tables.asked, ("label", "verb"), [row])
+
+    def asked(self) -> list[Asked]:
+        """What is to be done, in the order of asking, and what was refused."""
+        with self._ledger.reading() as connection:
+            rows = connection.execute(select(tables.asked).order_by(tables.asked.c.made)).all()
+        return [Asked(row.label, row.verb, json.loads(row.detail), row.refused) for row in rows]
+
+    def refuse(self, asked: Asked, reason: str) -> None:
+        """It cannot be done: `status` says why until something is asked of the table again."""
+        a = tables.asked.c
+        with self._ledger.writing() as connection:
+            connection.execute(update(tables.asked).where(a.label == asked.label, a.verb == asked.verb).values(refused=reason))
+
+    def choices(self) -> Choices:
+        """Where the ledger knows better than the configuration."""
+        c = tables.choices.c
+        with self._ledger.reading() as connection:
+            rows = connection.execute(select(c.label, c.verb, c.detail)).all()
+        return choices_of([(row[0], row[1], row[2]) for row in rows])
+
+    def choose(self, label: str, verb: str, detail: dict[str, Any]) -> None:
+        """The ledger knows better from now on."""
+        with self._ledger.writing() as connection:
+            _choose(connection, label, verb, detail)
+
+    def done(self, label: str, verb: str) -> None:
+        """What was asked has been done."""
+        with self._ledger.writing() as connection:
+            _done(connection, label, verb)
+
+    # generations
+
+    def begin(self, record: TableRecord, spaces: Sequence[str], detail: dict[str, Any]) -> TableRecord:
+        """A second generation of a table, to be filled; what was asked is noted as begun by its being there.
+
+        `detail` is kept until the switch: what the configuration may go on saying.
+        """
+        with self._ledger.writing() as connection:
+            number = insert(connection, record.label, FILLING, record.origin, spaces, record.columns, record.rows_estimated)
+            _choose(connection, record.label, FILLING, detail)
+            _done(connection, record.label, "reshard")
+        return next(one for one in self._ledger.generations(FILLING) if one.number == number)
+
+    def switch(self, filled: TableRecord) -> None:
+        """The filled generation takes the place of the one that serves, which is retired."""
+        t, c = tables.tables.c, tables.choices.c
+        with self._ledger.writing() as connection:
+            here = (c.label == filled.label, c.verb == FILLING)
+            detail = connection.execute(select(tables.choices.c.detail).where(*here)).scalar()
+            _retire(connection, filled.label, SERVING, "another generation has taken its place")
+            connection.execute(update(tables.tables).where(t.number == filled.number).values(role=SERVING))
+            connection.execute(delete(tables.choices).where(*here))
+            if detail is not None:
+                _choose(connection, filled.label, RESHARDED, json.loads(detail))
+
+    def abandon(self, filling: TableRecord, reason: str) -> None:
+        """A generation that cannot be filled is retired; the one that serves goes on."""
+        c = tables.choices.c
+        with self._ledger.writing() as connection:
+            _retire(connection, filling.label, FILLING, reason)
+            connection.execute(delete(tables.choices).where(c.label == filling.label, c.verb == FILLING))
+
+    def remove(self, label: str, *, keep: bool, reason: str) -> None:
+        """A table is carried no more: its memories are kept, and it is stopped, or its generations are retired."""
+        t, c = tables.tables.c, tables.choices.c
+        with self._ledger.writing() as connection:
+            _retire(connection, label, FILLING, reason)
+            if keep:
+                serving = update(tables.tables).where(t.label == label, t.role == SERVING)
+                connection.execute(serving.values(state="stopped", reason=reason))
+            else:
+                _retire(connection, label, SERVING, reason)
+                connection.execute(delete(tables.choices).where(c.label == label))
+            connection.execute(delete(tables.choices).where(c.label == label, c.verb.in_((FILLING, ADDED))))
+            _choose(connection, label, REMOVED, {"keep": keep})
+            _done(connection, label, "remove")
+
+    def discard(self, number: int) -> None:
+        """Nothing of a retired generation is left in the target: forget that it ever was, but never its number."""
+        f = tables.facts.c
+        with self._ledger.writing() as connection:
+            last = int(connection.execute(select(f.value).where(f.name == LAST_NUMBER)).scalar() or 0)
+            row: dict[str, object] = {"name": LAST_NUMBER, "value": str(max(number, last))}
+            books.upsert(connection, tables.facts, ("name",), [row])
+            for table in (tables.memories, tables.edges, tables.alternates, tables.chunks, tables.parked):
+                connection.execute(delete(table).where(table.c.tbl == number))
+            connection.execute(delete(tables.facts).where(or_(f.name == f"resync:{number}", f.name == f"links:{number}")))
+            connection.execute(delete(tables.tables).where(tables.tables.c.number == number))
+
+    def erase(self, number: int, keys: Sequence[str]) -> None:
+        """These memories of a retired generation are proven gone."""
+        with self._ledger.writing() as connection:
+            for table in (tables.memories, tables.edges, tables.alternates):
+                connection.execute(delete(table).where(table.c.tbl == number, table.c.key.in_(keys)))
+
+
+def _choose(connection: Connection, label: str, verb: str, detail: dict[str, Any]) -> None:
+    row: dict[str, object] = {"label": label, "verb": verb, "detail": json.dumps(detail)}
+    books.upsert(connection, tables.choices, ("label", "verb"), [row])
+
+
+def _done(connection: Connection, label: str, verb: str) -> None:
+    a = tables.asked.c
+    connection.execute(delete(tables.asked).where(a.label == label, a.verb == verb))
+
+
+def _retire(connection: Connection, label: str, role: str, reason: str) -> None:
+    """What was to be read again of it need not be."""
+    t, f = tables.tables.c, tables.facts.c
+    here = (t.label == label, t.role == role)
+    for number in list(connection.execute(select(t.number).where(*here)).scalars()):
+        connection.execute(delete(tables.facts).where(f.name == f"resync:{number}"))
+    connection.execute(update(tables.tables).where(*here).values(role=RETIRED, reason=reason))
