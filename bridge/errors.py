@@ -4,7 +4,8 @@
     ├── ConfigError          exit 2    the configuration or the command line is wrong; names the key
     ├── Transient                      goes away by itself: waited for, with backoff; exit 75 when patience ends
     │   ├── SourceUnavailable          PostgreSQL cannot be reached, or is starting or stopping
-    │   └── TargetUnavailable          Engram cannot be reached, or refuses everything; what was sent is in doubt
+    │   ├── TargetUnavailable          Engram cannot be reached, or refuses everything; what was sent is in doubt
+    │   └── EmbedderUnavailable        the embedding endpoint or model takes nothing now
     └── Fatal                exit 1    nothing is acknowledged; a person has to act
         ├── CheckFailed                what would go wrong later was found before the first row
         ├── ProtocolError              bytes that we do not understand
@@ -13,9 +14,11 @@
         ├── LedgerError                the ledger cannot be read or written, or belongs to something else
         │   └── LedgerHeld             another `run` works with this ledger
         ├── MappingError               a row cannot become a memory: parks its key
+        ├── EmbeddingRefused           the model cannot embed what is in a batch: parks the one key that it is
         └── TargetRejected             Engram refused this one write: parks its key
 
-`Transient` is retried in one place, the lanes and the stream loop; `MappingError` and `TargetRejected` park a key (law 8);
+`Transient` is retried in one place, the lanes and the stream loop; `MappingError`, `EmbeddingRefused` and `TargetRejected` park a
+key (law 8);
 every other `Fatal` ends the run. Messages and hints name tables, columns and keys of the configuration, never row values.
 """
 
@@ -65,6 +68,10 @@ class TargetUnavailable(Transient):
     """Engram is not available."""
 
 
+class EmbedderUnavailable(Transient):
+    """The embedding model is not available."""
+
+
 class Fatal(BridgeError):
     """The run cannot go on."""
 
@@ -102,6 +109,10 @@ class MappingError(Fatal):
     def __init__(self, message: str, *, reason: str = "mapping", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class EmbeddingRefused(Fatal):
+    """The model refused a batch for something in it."""
 
 
 class TargetRejected(Fatal):

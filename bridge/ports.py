@@ -22,13 +22,29 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """Text to vectors. Deterministic: the same text gives the same vector in every process."""
+    """Text to vectors: the same text gives the same vector, but for the last bits of a model's arithmetic.
+
+    `identity` names all that decides about the vectors: model, revision, what is done with long texts. Vectors of one identity
+    can be compared with each other and with nothing else. `kept`: its vectors are worth a place in the cache.
+    """
 
     name: str
     dimensions: int
+    identity: str
+    kept: bool
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One unit row of `dimensions` per text (a zero row never). May be called from several threads."""
+    def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:
+        """One row of `dimensions` per text. May be called from several threads; who is urgent goes first.
+
+        Raises EmbeddingRefused when there is something among the texts that it cannot embed, EmbedderUnavailable when it cannot
+        embed anything now.
+        """
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of these texts are too long to be embedded as a whole."""
+
+    def close(self) -> None:
+        """Close its connections."""
 
 
 @dataclass(frozen=True, slots=True)

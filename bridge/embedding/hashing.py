@@ -59,18 +59,27 @@ class HashingEmbedder:
 
     name = "hashing-512"
     dimensions = DIMENSIONS
+    identity = "hashing-512"
+    kept = False  # it is as fast as a cache
 
     def __init__(self) -> None:
         self._words: dict[str, bytes] = {}
         self._trigrams: dict[str, int] = {}
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:  # noqa: ARG002 - nobody waits for it
         """One unit row of 512 float32 per text. Texts that differ only in case, punctuation or word order get the same row."""
         features = [self._features(_words(text)) for text in texts]
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
         for start in range(0, len(features), ROWS_AT_ONCE):
             vectors[start : start + ROWS_AT_ONCE] = _unit_sums(features[start : start + ROWS_AT_ONCE])
         return vectors
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """Texts that are looked at in part only."""
+        return sum(len(text) > LONGEST_TEXT for text in texts)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
     def _features(self, words: Sequence[str]) -> bytes:
         """The features of all words, one after the other. Most words are known: then no line of ours runs for each of them."""
