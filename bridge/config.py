@@ -18,6 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge import settings_file
+from bridge.embedding.options import EndpointOptions, ModelOptions
+from bridge.embedding.profiles import HASHING, is_endpoint
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
 from bridge.postgres import password_free
@@ -138,6 +140,7 @@ class Table(_Section):
         description="verified, indexed, user_content, derived, or a number from 0.5 to 0.95; stands in the stamp.",
     )
     columns: Columns = Field(default=Columns(), description="Which columns are carried: {include: […]} or {exclude: […]}.")
+    model: str | None = Field(default=None, min_length=1, description="The table's own model; by default embedding.model.")
     duplicates: Literal["collapse"] | None = Field(
         default=None, description="collapse: carry a table without a key; rows that are equal become one memory."
     )
@@ -153,6 +156,11 @@ class Table(_Section):
                 "columns": {"exclude": given["exclude"]}
             }
         return given
+
+    @field_validator("model")
+    @classmethod
+    def _without_credentials(cls, model: str | None) -> str | None:
+        return model if model is None else _model_checked(model)
 
     @field_validator("confidence", mode="plain")
     @classmethod
@@ -179,6 +187,7 @@ class Table(_Section):
             include=self.columns.include,
             exclude=self.columns.exclude,
             collapse=self.duplicates == "collapse",
+            model=self.model,
         )
 
 
@@ -189,10 +198,78 @@ class Parked(_Section):
     retry_last: float = Field(default=600.0, gt=0, description="Seconds that it is at most.")
 
 
+class Endpoint(_Section):
+    """An HTTP endpoint that embeds."""
+
+    kind: Literal["openai", "tei"] | None = Field(
+        default=None, description="openai (/v1/embeddings) or tei (/embed, text-embeddings-inference); by default found out."
+    )
+    name: str | None = Field(default=None, min_length=1, description="The model that is asked for, where one serves several.")
+    api_key: SecretStr | None = Field(default=None, description="Its key; by default the variable EMBEDDING_API_KEY.")
+    timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for an answer.")
+    batch: int = Field(default=32, ge=1, le=2048, description="Texts in one call.")
+    max_characters: int = Field(
+        default=0, ge=0, description="Characters of a text that are sent, for endpoints that refuse long ones; 0: all."
+    )
+
+
+def _model_checked(model: str) -> str:
+    if is_endpoint(model):
+        parts = urlsplit(model)
+        if not _port_is_valid(model):
+            raise ValueError("a URL such as http://127.0.0.1:8080/v1/embeddings")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("a URL without user, password and query: the key goes into embedding.endpoint.api_key")
+    return model
+
+
 class Embedding(_Section):
     """How texts become vectors."""
 
-    model: str = Field(default="hashing", description="hashing: the built-in one, 512 dimensions, no download.")
+    model: str = Field(
+        default=HASHING,
+        min_length=1,
+        description="hashing (built in, 512 dimensions); general, code, scientific, multilingual, minilm; the name of a "
+        "sentence-transformers model; a folder with one; or the URL of an endpoint.",
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="Shorten vectors to so many, for models trained for that; by default the model's own."
+    )
+    long_texts: Literal["cut", "pool"] = Field(
+        default="cut", description="What exceeds the model's window: cut, or pool (pieces that overlap, and their mean)."
+    )
+    device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps.")
+    batch_tokens: int | None = Field(
+        default=None, ge=16, description="Tokens of a batch, padding included; by default 2,048 on a CPU and 32,768 elsewhere."
+    )
+    cache: str | None = Field(
+        default=None, min_length=1, description="File of the vectors that are known already; by default beside the ledger."
+    )
+    cache_mb: int = Field(default=1024, ge=0, description="Megabytes that it may take; 0: none is kept.")
+    endpoint: Endpoint = Field(default=Endpoint(), description="How an endpoint is asked, when `model` is a URL.")
+
+    @field_validator("model")
+    @classmethod
+    def _without_credentials(cls, model: str) -> str:
+        return _model_checked(model)
+
+    def options(self) -> ModelOptions:
+        """The same for the embedders, which know no configuration."""
+        key = self.endpoint.api_key
+        return ModelOptions(
+            dimensions=self.dimensions,
+            long_texts=self.long_texts,
+            device=self.device,
+            batch_tokens=self.batch_tokens,
+            endpoint=EndpointOptions(
+                kind=self.endpoint.kind,
+                name=self.endpoint.name,
+                api_key=key.get_secret_value() if key else None,
+                timeout=self.endpoint.timeout,
+                batch=self.endpoint.batch,
+                max_characters=self.endpoint.max_characters,
+            ),
+        )
 
 
 class Snapshot(_Section):
@@ -245,6 +322,20 @@ class Config(_Section):
     def _one_pattern(cls, given: Any) -> Any:
         return [given] if isinstance(given, str) else given
 
+    @property
+    def models(self) -> list[str]:
+        """Every model that is named, the default first."""
+        named = [table.model for table in self.tables.values() if table.model is not None]
+        return list(dict.fromkeys([self.embedding.model, *named]))
+
+    @property
+    def vector_cache(self) -> Path:
+        """The cache's file: beside the ledger, or in the current folder when the ledger is no file."""
+        if self.embedding.cache is not None:
+            return Path(self.embedding.cache).expanduser()
+        beside = self.ledger if "://" not in self.ledger else "engram-bridge.db"
+        return Path(f"{beside}.vectors")
+
     @field_validator("ledger")
     @classmethod
     def _home(cls, ledger: str) -> str:
@@ -279,6 +370,12 @@ def load(
     key = environment.get("ENGRAM_API_KEY")
     if key and isinstance(given["target"], dict | str):
         given["target"] = {"api_key": key} | _section(given["target"], "http")
+    key = environment.get("EMBEDDING_API_KEY")
+    if key:
+        section = given.get("embedding") or {}
+        endpoint = section.get("endpoint") or {} if isinstance(section, dict) else None
+        if isinstance(endpoint, dict):
+            given["embedding"] = section | {"endpoint": {"api_key": key} | endpoint}
     try:
         return Config.model_validate(given)
     except ValidationError as error:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bridge import capacity, embedding
+from bridge import capacity
 from bridge.check import OLDEST, Finding, source_findings
 from bridge.check_places import place_findings
 from bridge.check_report import Report, TableSummary
 from bridge.config import Config
-from bridge.embedding.identity import require_fit
 from bridge.errors import BridgeError, Transient
 from bridge.facts import Facts, LedgerFacts, TableFacts
 from bridge.mapping import Identity, Mapping, compile_mapping
@@ -23,14 +22,14 @@ from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_source import SourceAnswers, collect_source
 from bridge.preflight_target import target_facts
 from bridge.selection import select, table_options
+from bridge.wiring import open_embedders
 
 
 def run(config: Config) -> Report:
     """Everything that can be known before the first row. Raises nothing for what it finds: that stands in the report."""
     findings: list[Finding] = []
     try:
-        embedder = embedding.make(config.embedding.model)
-        require_fit(embedder.name, embedder.dimensions)
+        open_embedders(config).close()
     except BridgeError as error:
         findings.append(_told(error, "config", "embedding"))
     ledger = ledger_facts(config.ledger)

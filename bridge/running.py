@@ -10,11 +10,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from bridge.admission import admit
 from bridge.check import Finding
 from bridge.config import Config
+from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
 from bridge.frontier import Frontier
@@ -38,7 +38,7 @@ from bridge.wiring import (
     column_facts,
     links_fact,
     make_plan,
-    open_embedder,
+    open_embedders,
     open_ledger,
     open_target,
     refuse_foreign_spaces,
@@ -103,6 +103,7 @@ class Bridge:
         elif self.failure is None:
             logger.warning("ended before all was settled: the next run compares every space first")
         self.shop.reader.close()
+        self.shop.embedders.close()
         self.target.close()
         self.ledger.close()
 
@@ -141,7 +142,7 @@ def prepare(config: Config) -> Bridge:
     Nothing is written before source and target have been found fit. Raises ConfigError, CheckFailed, LedgerHeld, SourceChanged,
     SlotLost, Transient when source or target cannot be reached.
     """
-    embedder = open_embedder(config)
+    embedders = open_embedders(config)
     faulty = admit(config)
     target = open_target(config)
     target.epoch()
@@ -157,7 +158,7 @@ def prepare(config: Config) -> Bridge:
             if any(record.state == "new" for record in ledger.tables()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
-        return _assemble(config, ledger, target, plan, source, embedder, spaces)
+        return _assemble(config, ledger, target, plan, source, embedders, spaces)
     except BaseException:
         ledger.close()
         raise
@@ -212,7 +213,7 @@ def _assemble(
     target: EngramTarget,
     plan: Plan,
     source: SourceFacts,
-    embedder: Any,
+    embedders: Embedders,
     spaces: dict[str, bool],
 ) -> Bridge:
     frontier = Frontier(int(ledger.facts()["confirmed"]))
@@ -221,7 +222,7 @@ def _assemble(
         ledger=ledger,
         recorder=recorder,
         target=target,
-        embedder=embedder,
+        embedders=embedders,
         reader=Refresher(config.source.url),
         mapping=plan.mapping,
         confidence=target.confidence,

@@ -29,6 +29,7 @@ class TableOptions:
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     collapse: bool = False
+    model: str | None = None
 
 
 def space_name(table: Table) -> str:

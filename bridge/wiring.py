@@ -16,10 +16,10 @@ from typing import Any
 
 import psycopg
 
-from bridge import embedding
 from bridge.check import key_findings, other_spaces
 from bridge.config import Config
-from bridge.embedding.identity import require_fit
+from bridge.embedding import Embedders, open_cache
+from bridge.embedding.profiles import HASHING
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
 from bridge.facts import TableFacts
@@ -47,11 +47,20 @@ def open_target(config: Config) -> EngramTarget:
     return EngramTarget(address, capacity=config.target.capacity)
 
 
-def open_embedder(config: Config) -> Any:
-    """The embedder of the configuration. Raises ConfigError when its vectors do not fit the target's."""
-    embedder = embedding.make(config.embedding.model)
-    require_fit(embedder.name, embedder.dimensions)
-    return embedder
+def open_embedders(config: Config) -> Embedders:
+    """The models that the configuration names, loaded and found fit for the target.
+
+    Raises ConfigError for one that is not, EmbedderUnavailable when an endpoint does not answer.
+    """
+    given = config.embedding
+    cached = any(model != HASHING for model in config.models)
+    made = Embedders(given.model, given.options(), open_cache(config.vector_cache, given.cache_mb) if cached else None)
+    try:
+        made.load_all(config.models)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 @dataclass(slots=True)

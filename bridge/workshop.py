@@ -6,13 +6,15 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from bridge.embedding import Embedders
 from bridge.embedding.identity import with_identity
+from bridge.errors import EmbeddingRefused
 from bridge.gate import Entry
 from bridge.ledger import Ledger
 from bridge.lsn import LOWEST, Version
-from bridge.mapping import Mapping
+from bridge.mapping import Mapping, TablePlan
 from bridge.memories import Memory, Stamp, Write, digest
-from bridge.ports import Clock, Embedder, Reader, Target
+from bridge.ports import Clock, Reader, Target
 from bridge.recorder import Recorder
 
 VISIBILITY_PATIENCE = 10.0
@@ -34,7 +36,7 @@ class Workshop:
     ledger: Ledger
     recorder: Recorder
     target: Target
-    embedder: Embedder
+    embedders: Embedders
     reader: Reader
     mapping: Mapping
     confidence: float = 0.90
@@ -55,21 +57,26 @@ class Workshop:
         """The version of the table's last TRUNCATE."""
         return self.floors.get(table, LOWEST)
 
-    def writes(self, memories: list[tuple[Memory, str]]) -> list[Write]:
-        """Embed the memories' texts and make the writes; each memory comes with its content."""
+    def writes(
+        self, plan: TablePlan, memories: list[tuple[Memory, str]], *, urgent: bool = False
+    ) -> tuple[list[Write | EmbeddingRefused], dict[str, int]]:
+        """Embed the texts of memories of one table, each given with its content; answers a write for each, and what to count.
+
+        Raises EmbedderUnavailable.
+        """
         texts = [memory.text for memory, _content in memories]
         ids = [memory.memory_id for memory, _content in memories]
-        vectors = with_identity(self.embedder.embed(texts), ids, texts)
-        return [
-            Write(
-                memory.memory_id,
-                content,
-                self.default_when if memory.when is None else memory.when,
-                self.confidence,
-                vectors[index],
-            )
-            for index, (memory, content) in enumerate(memories)
+        found = self.embedders.for_table(plan).encode(texts, urgent=urgent)
+        good = [index for index in range(len(memories)) if index not in found.refused]
+        vectors = with_identity(found.vectors[good], [ids[index] for index in good], [texts[index] for index in good])
+        writes: list[Write | EmbeddingRefused] = [
+            EmbeddingRefused(found.refused.get(index, "")) for index in range(len(memories))
         ]
+        for row, index in enumerate(good):
+            memory, content = memories[index]
+            when = self.default_when if memory.when is None else memory.when
+            writes[index] = Write(memory.memory_id, content, when, self.confidence, vectors[row])
+        return writes, found.counters
 
     def expected(self, entry: Entry | None, stamp: Stamp | None) -> bool:
         """Whether what was found is exactly what the ledger expects to be there."""

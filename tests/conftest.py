@@ -19,6 +19,7 @@ from bridge.errors import ConfigError
 from bridge.sandbox.postgres import SandboxPostgres
 
 DSN = os.environ.get("ENGRAM_BRIDGE_TEST_DSN")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches a model
 
 
 class Server(Protocol):

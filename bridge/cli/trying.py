@@ -48,6 +48,7 @@ def demo(
     target_grpc: Annotated[str | None, typer.Option(help="Its gRPC host:port.")] = None,
     restart_command: Annotated[str | None, typer.Option(help="A shell command that restarts the real server.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the application's writes of an earlier demo.")] = None,
+    model: Annotated[str | None, typer.Option(help="embedding.model of the demo: minilm, a profile, a folder, …")] = None,
 ) -> int:
     """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
     with extra("sandbox"):
@@ -57,5 +58,11 @@ def demo(
     logging.getLogger("bridge").setLevel(logging.WARNING)
     logging.getLogger("snapshot").setLevel(logging.WARNING)
     return Demo(
-        seconds=seconds, report=report, target=target, target_grpc=target_grpc, restart_command=restart_command, seed=seed
+        seconds=seconds,
+        report=report,
+        target=target,
+        target_grpc=target_grpc,
+        restart_command=restart_command,
+        seed=seed,
+        model=model,
     ).run()

@@ -1,8 +1,8 @@
 """A circuit breaker: an endpoint that fails again and again is left alone for a while, then tried by one caller.
 
-    closed     calls go through; `FAILURES` in a row open it
-    open       nothing goes through until its time has passed
-    half-open  one call goes through: it closes the breaker, or opens it for twice as long
+closed     calls go through; `FAILURES` in a row open it
+open       nothing goes through until its time has passed
+half-open  one call goes through: it closes the breaker, or opens it for twice as long
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Breaker:
         self._open = False
 
     def wait(self) -> float:
-        """Seconds that no call may go through; 0: the caller may call, and when the breaker was open, is the one that tries it."""
+        """Seconds that no call may go through; 0: the caller may call, and tries it for all when the breaker is open."""
         with self._lock:
             left = self._until - self._clock()
             if left > 0:
@@ -38,6 +38,11 @@ class Breaker:
             if self._open:
                 self._until = self._clock() + self._pause  # everybody else waits for what this one finds
             return 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """The endpoint is left alone."""
+        return self._open
 
     def succeeded(self) -> None:
         """The endpoint has answered."""

@@ -59,7 +59,7 @@ def rounded(vectors: Vectors) -> Vectors:
 
 
 class VectorCache:
-    """A bounded file of vectors. Thread-safe; several processes may have it open. Never raises for what is wrong with the file."""
+    """A bounded file of vectors. For threads and processes; never raises for what is wrong with the file."""
 
     def __init__(self, path: Path, *, most_bytes: int, clock: Clock = time.time) -> None:
         self._path = path

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from bridge.embedding.breaker import Breaker
 from bridge.embedding.options import ModelOptions
@@ -40,6 +40,10 @@ class _Failed(Exception):
     def __init__(self, what: str, after: float = 0.0) -> None:
         super().__init__(what)
         self.after = after
+
+
+class _CallerRefused(EmbedderUnavailable):
+    """The endpoint refuses whoever asks, whatever is asked."""
 
 
 class EndpointEmbedder:
@@ -96,38 +100,45 @@ class EndpointEmbedder:
         waiting = self._breaker.wait()
         if waiting > 0:
             raise EmbedderUnavailable(f"the embedding endpoint {self.name} has failed: it is tried again in {waiting:.0f} s")
-        retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS), wait=_wait, retry=retry_if_exception_type(_Failed), reraise=True, sleep=time.sleep
-        )
+        retrying = Retrying(stop=stop_after_attempt(ATTEMPTS), wait=_wait, retry=retry_if_exception(self._again), reraise=True)
         try:
             answer = retrying(self._post, texts)
         except _Failed as error:
-            self._breaker.failed(asked_for=error.after)
             raise EmbedderUnavailable(f"the embedding endpoint {self.name}: {error}", hint="The lanes wait for it.") from error
         self._breaker.succeeded()
         return self._vectors(answer, len(texts))
+
+    def _again(self, error: BaseException) -> bool:
+        """Whether this call itself tries once more."""
+        return isinstance(error, _Failed) and error.after <= LONGEST_WAIT and not self._breaker.is_open
 
     def _post(self, texts: Sequence[str]) -> httpx.Response:
         """One call. Raises _Failed for what may go away, EmbeddingRefused for what concerns these texts."""
         try:
             answer = self._client.post(self._url, json=self._body(texts))
         except httpx.HTTPError as error:
-            raise _Failed(f"{type(error).__name__}: {error}") from error
+            raise self._failed(f"{type(error).__name__}: {error}") from error
         if answer.status_code in _OF_THE_BATCH:
             self._breaker.succeeded()
             raise EmbeddingRefused(f"{self.name} answers {answer.status_code}")  # its message may quote the text
         if answer.status_code in (401, 403, 404, 405):
-            raise EmbedderUnavailable(f"the embedding endpoint {self.name} answers {answer.status_code}", hint=_KEY)
+            raise _CallerRefused(f"the embedding endpoint {self.name} answers {answer.status_code}", hint=_KEY)
         if not answer.is_success:
-            raise _Failed(f"it answers {answer.status_code}", _retry_after(answer))
+            raise self._failed(f"it answers {answer.status_code}", _retry_after(answer))
         return answer
+
+    def _failed(self, what: str, after: float = 0.0) -> _Failed:
+        self._breaker.failed(asked_for=after)
+        return _Failed(what, after)
 
     def _body(self, texts: Sequence[str]) -> dict[str, Any]:
         if self._kind == "tei":
             shortened = {"dimensions": self._options.dimensions} if self._options.dimensions else {}
             return {"inputs": list(texts), "normalize": True, "truncate": self._options.long_texts == "cut"} | shortened
         body: dict[str, Any] = {"model": self._options.endpoint.name or "default", "input": list(texts)}
-        return body | {"encoding_format": "float"} | ({"dimensions": self._options.dimensions} if self._options.dimensions else {})
+        return (
+            body | {"encoding_format": "float"} | ({"dimensions": self._options.dimensions} if self._options.dimensions else {})
+        )
 
     def _vectors(self, answer: httpx.Response, count: int) -> Vectors:
         """The vectors of an answer, each at its own place. Raises EmbedderUnavailable for an answer that cannot be believed."""
@@ -172,10 +183,8 @@ class EndpointEmbedder:
             raise ConfigError(
                 f"embedding.model: {error} to a plain text", hint="Check embedding.endpoint.name, kind and dimensions."
             ) from error
-        except EmbedderUnavailable as error:
-            if error.hint == _KEY:
-                raise ConfigError(f"embedding.model: {error}", hint=_KEY) from error
-            raise
+        except _CallerRefused as error:
+            raise ConfigError(f"embedding.model: {error}", hint=_KEY) from error
 
     def _revision(self, base: str) -> str | None:
         """Which model a text-embeddings-inference serves, by its own account."""

@@ -53,7 +53,7 @@ def contents_of(folder: Path) -> str:
     """A hash of all files of a model, names and contents, but for texts about it."""
     hashed = hashlib.blake2b(digest_size=8)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if file.suffix in (".md", ".txt", ".pyc") and file.name not in ("vocab.txt", "merges.txt") or file.name[0] == ".":
+        if (file.suffix in (".md", ".txt", ".pyc") and file.name not in ("vocab.txt", "merges.txt")) or file.name[0] == ".":
             continue
         hashed.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:

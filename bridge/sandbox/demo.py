@@ -53,6 +53,7 @@ class Demo:
     target_grpc: str | None = None
     restart_command: str | None = None
     seed: int | None = None
+    model: str | None = None
 
     def run(self) -> int:
         """0 only if everything is proven."""
@@ -97,6 +98,7 @@ class _Play:
         try:
             self._check()
             self.process = self._start_bridge()
+            self._wait_until_running(settings)
             self._let_it_run()
             counts = application.stop()
             self._say(f"the application stops after {sum(counts.values()):,} transactions")
@@ -125,6 +127,8 @@ class _Play:
             "ledger": str(self.place / "ledger.db"),
             "snapshot": {"chunk_rows": 500},
         }
+        if self.demo.model is not None:
+            document["embedding"] = {"model": self.demo.model}
         self._file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return configuration.load(self._file)
 
@@ -150,6 +154,19 @@ class _Play:
     def _start_bridge(self) -> subprocess.Popen[bytes]:
         self._say("engram-bridge run")
         return subprocess.Popen(self._command("run"), stdin=subprocess.DEVNULL)
+
+    def _wait_until_running(self, settings: Config) -> None:
+        """A model takes its time to load: the target is restarted under a bridge that knows it."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self._sleep(0.2)
+            if Path(settings.ledger).exists():
+                ledger = Ledger(settings.ledger)
+                try:
+                    if ledger.facts().get("ended") == "no":
+                        return
+                finally:
+                    ledger.close()
 
     def _let_it_run(self) -> None:
         """The application writes; in the middle the target dies and comes back without what it has learned."""
@@ -219,7 +236,7 @@ class _Play:
                 for space in plan.mapping.spaces:
                     target.open(space)
                 evidence = compare(connection, target, plan.mapping, ledger)
-            result = self._result(evidence, figures, ledger, in_order=in_order)
+            result = self._result(settings, evidence, figures, ledger, in_order=in_order)
         finally:
             target.close()
             ledger.close()
@@ -231,7 +248,7 @@ class _Play:
         return 0 if result["proven"] else 1
 
     def _result(
-        self, evidence: list[TableEvidence], figures: dict[str, Any], ledger: Ledger, *, in_order: bool
+        self, settings: Config, evidence: list[TableEvidence], figures: dict[str, Any], ledger: Ledger, *, in_order: bool
     ) -> dict[str, Any]:
         names = ("rows", "memories", "edges", "missing", "wrong", "extra", "wrong_edges", "missing_edges")
         counters = ledger.counters()
@@ -243,6 +260,8 @@ class _Play:
         result["target_restarts"] = counters.get("target_restarts", 0)
         result["parked"] = len(ledger.parked_keys())
         result["lag_ms"] = {"p50": lag["p50_ms"], "p99": lag["p99_ms"], "max": lag["max_ms"]}
+        result["model"] = settings.embedding.model
+        result["texts_embedded"] = {name: counters.get(name, 0) for name in ("embedded", "embedded_from_cache", "texts_cut")}
         result["seconds"] = self.demo.seconds
         result["seed"] = self.demo.seed
         result["proven"] = (

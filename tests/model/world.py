@@ -27,6 +27,7 @@ from bridge.changes import (
     RowChange,
     Truncated,
 )
+from bridge.embedding import Embedders
 from bridge.errors import TargetUnavailable
 from bridge.frontier import ChunkToken, Frontier, Token
 from bridge.gate import Entry
@@ -257,9 +258,17 @@ class TinyEmbedder:
 
     name = "tiny"
     dimensions = 64
+    identity = "tiny"
+    kept = False
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], *, urgent: bool = False) -> np.ndarray:
         return np.full((len(texts), self.dimensions), 1 / 8, dtype=np.float32)
+
+    def cut(self, texts: Sequence[str]) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
 
 
 class World:
@@ -293,7 +302,7 @@ class World:
             ledger=self.ledger,
             recorder=self.recorder,
             target=self.target,
-            embedder=TinyEmbedder(),
+            embedders=Embedders.of(TinyEmbedder()),
             reader=ModelReader(self.postgres),
             mapping=mapping,
             ledger_id="ledger",

@@ -108,8 +108,8 @@ def test_threads_share_an_embedder() -> None:
 
 
 def test_an_unknown_model_is_told() -> None:
-    """A model that does not exist is a ConfigError that names those that do."""
+    """A model that is nowhere is a ConfigError that names the word that was meant."""
     assert embedding.make("hashing").name == "hashing-512"
-    with pytest.raises(ConfigError, match="'hashng'") as caught:
+    with pytest.raises(ConfigError, match=r"embedding\.model: hashng ") as caught:
         embedding.make("hashng")
-    assert "There is: hashing. Did you mean 'hashing'?" in caught.value.hint
+    assert "Did you mean 'hashing'?" in caught.value.hint
