@@ -160,7 +160,7 @@ class _Play:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self._sleep(0.2)
-            if Path(settings.ledger).exists():
+            if "://" in settings.ledger or Path(settings.ledger).exists():
                 ledger = Ledger(settings.ledger)
                 try:
                     if ledger.facts().get("ended") == "no":
