@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.embedding.cache import VectorCache
@@ -49,6 +49,7 @@ class ScriptedEmbedder:
 words = st.text(st.characters(codec="utf-8"), max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(words, max_size=40), st.sets(words, max_size=3), st.sets(words, max_size=3))
 def test_only_the_bad_texts_are_refused(texts: list[str], bad: set[str], broken: set[str]) -> None:
     """Whatever batch they are in, all others have the vectors that they have alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.embedding.packing import MOST_PIECES, packed, pooled, windows
@@ -13,6 +13,7 @@ from bridge.embedding.packing import MOST_PIECES, packed, pooled, windows
 lengths = st.lists(st.integers(0, 600), max_size=200)
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 4096))
 def test_every_text_is_in_one_batch_within_the_budget(given_lengths: list[int], budget: int) -> None:
     """Nothing is lost or doubled; padded to its longest text no batch exceeds the budget, but for one text that does alone."""
@@ -25,6 +26,7 @@ def test_every_text_is_in_one_batch_within_the_budget(given_lengths: list[int], 
     assert order == sorted(order, reverse=True)
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 4096))
 def test_batches_are_as_full_as_they_can_be(given_lengths: list[int], budget: int) -> None:
     """One more text would not have fitted."""
@@ -34,6 +36,7 @@ def test_batches_are_as_full_as_they_can_be(given_lengths: list[int], budget: in
         assert (len(batch) + 1) * longest > budget
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50_000), st.integers(1, 512))
 def test_pieces_cover_a_text_without_a_gap(tokens: int, room: int) -> None:
     """From the first token on, each piece full but the last, overlapping the one before; to the end unless there are too many."""
