@@ -64,6 +64,7 @@ def _soak(world: World, seconds: float, seed: int) -> dict[str, Any]:
     for writer in world.writers:
         writer.start()
     world.start_bridge()
+    world.wait("the first start", lambda: "streaming" in world.rig.tail(), 60.0)  # from then on it waits for what is away
     world.measure()
     started = time.monotonic()
     while time.monotonic() - started < seconds:
@@ -132,4 +133,6 @@ def _end(world: World) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()
