@@ -36,7 +36,7 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
             if not shop.expected(known[2], stored.stamp()):
                 suspects[stored.memory_id] = _suspicion(known[0], known[1])
             continue
-        work = _unknown(shop, stored)
+        work = _unknown(shop, space, stored)
         if work is None:
             foreign += 1
         else:
@@ -55,7 +55,7 @@ def _expected(shop: Workshop, space: str) -> dict[str, tuple[TablePlan, str, Ent
     """Everything that the ledger says of the space, by memory id."""
     return {
         plan.prefix + key: (plan, key, entry)
-        for plan in shop.mapping.plans.values()
+        for plan in shop.mapping.numbered.values()
         if space in plan.spaces and plan.number not in shop.stopped
         for key, entry in shop.ledger.scan(plan.number, plan.spaces.index(space))
     }
@@ -65,12 +65,12 @@ def _suspicion(plan: TablePlan, key: str) -> Work:
     return Work(plan=plan, key=key, suspect=True, background=True)
 
 
-def _unknown(shop: Workshop, stored: Stored) -> Work | None:
+def _unknown(shop: Workshop, space: str, stored: Stored) -> Work | None:
     """A suspicion for a memory that the ledger does not know, if it is one of ours."""
     stamp = stored.stamp()
     if stamp is None or stamp.ledger != shop.ledger_id:
         return None
-    plan = shop.mapping.plans.get(stamp.table)
+    plan = next((one for one in shop.mapping.generations(stamp.table) if space in one.spaces), None)
     if plan is None or plan.prefix + stamp.key != stored.memory_id:
         return None
     return _suspicion(plan, stamp.key)

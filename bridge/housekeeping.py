@@ -187,7 +187,7 @@ class Housekeeping:
             self.stream.leave()
         elif self.loader.finished and self.stream.connected:
             fences = [fence_of(value) for name, value in self.shop.ledger.facts().items() if name.startswith("resync:")]
-            reached = max([record.reached for record in self.shop.ledger.tables()] + fences, default=0)
+            reached = max([record.reached for record in self.shop.ledger.generations()] + fences, default=0)
             if self.stream.received < reached:
                 self.source.flush()
 
@@ -279,18 +279,19 @@ class Housekeeping:
                     token.done("written")
                     token.done("proven")
         facts = self.shop.ledger.facts() if self.resyncs else {}
-        states = {record.number: record.state for record in self.shop.ledger.tables()} if self.resyncs else {}
+        states = {record.number: record.state for record in self.shop.ledger.generations()} if self.resyncs else {}
         for number in list(self.resyncs):
             if number not in self._rereads:
                 known = self.shop.mapping.numbered.get(number)
                 ready = self.recorder.confirmed >= fence_of(facts.get(f"resync:{number}", ""))
-                if known is not None and states[number] == "loaded" and ready:  # before, rows may come by the old definition
+                if known is not None and states.get(number) == "loaded" and ready:  # before, rows may come by the old definition
                     self._put_keys(known)
             token = self._rereads.get(number)
-            if states[number] == "stopped" or (token is not None and token.complete("proven")):
+            if states.get(number, "stopped") == "stopped" or (token is not None and token.complete("proven")):
                 self._rereads.pop(number, None)
-                if number in self.loader.refreshing and self.watch is not None:
-                    self.watch.compare(self.shop.mapping.numbered[number].spaces)  # the ledger is right now: and Engram?
+                gone_over = self.shop.mapping.numbered.get(number)
+                if number in self.loader.refreshing and self.watch is not None and gone_over is not None:
+                    self.watch.compare(gone_over.spaces)  # the ledger is right now: and Engram?
                 self.loader.refreshing.discard(number)
                 self.shop.ledger.drop_fact(f"resync:{number}")
                 self.resyncs.discard(number)
@@ -306,7 +307,7 @@ class Housekeeping:
                 self.shop.ledger.drop_fact(name)
                 self.reload(plan)
                 continue
-            columns = next(record.columns for record in self.shop.ledger.tables() if record.number == number)
+            columns = next(record.columns for record in self.shop.ledger.generations() if record.number == number)
             self.shop.ledger.begin_again(number, columns)
             self.resyncs.add(number)
             self.loader.reload(plan)
@@ -359,7 +360,7 @@ class Housekeeping:
             return
         self._collected = time.monotonic()
         epoch = split_version(self.loader.version)[0]
-        for plan in list(self.shop.mapping.plans.values()):
+        for plan in list(self.shop.mapping.numbered.values()):
             gone = self.shop.ledger.collect_tombstones(plan.number, make_version(epoch, self.recorder.confirmed, 0))
             if gone:
                 logger.info("tombstones removed", extra={"table": plan.table.label, "count": gone})

@@ -27,8 +27,8 @@ from bridge.changes import (
 )
 from bridge.errors import MappingError
 from bridge.frontier import Frontier, Token
-from bridge.lsn import make_version
-from bridge.mapping import TablePlan
+from bridge.lsn import Version, make_version
+from bridge.mapping import Mapping, TablePlan
 from bridge.pool import LanePool
 from bridge.works import Kind, Sweep, Work
 from bridge.workshop import Workshop
@@ -80,7 +80,8 @@ class Intake:
     tend: Callable[[], None] = lambda: None
     on_heartbeat: Callable[[Heartbeat], None] = lambda _beat: None
     stopping: Callable[[], bool] = lambda: False
-    _bindings: dict[int, _Binding | None] = field(default_factory=dict)
+    _bindings: dict[int, list[_Binding]] = field(default_factory=dict)
+    _mapping: Mapping | None = None
     _begin: Begin | None = None
     _token: Token | None = None
     _since_room: int = 0
@@ -100,7 +101,8 @@ class Intake:
             elif isinstance(event, Keepalive):
                 self.frontier.keepalive(event.wal_end, self.shop.wall())
             elif isinstance(event, RelationSeen):
-                self._bindings[event.relation.oid] = self._bind(event.relation)
+                self._bindings.pop(event.relation.oid, None)
+                self._bound(event.relation)
             elif isinstance(event, Truncated):
                 self._truncated(event)
             else:
@@ -126,11 +128,24 @@ class Intake:
 
     # definitions
 
-    def _bind(self, relation: Relation) -> _Binding | None:
-        plan = self.shop.mapping.plans.get(relation.label)
-        if plan is None:
-            self._renamed(relation)
-            return None
+    def _bound(self, relation: Relation) -> list[_Binding]:
+        """A binding for each plan of the table that can carry its changes: one, two while another generation is filled, or none.
+
+        With other plans all are bound anew: a table was added or removed, a generation has come or gone, a definition is new.
+        """
+        if self._mapping is not self.shop.mapping:
+            self._mapping = self.shop.mapping
+            self._bindings.clear()
+        found = self._bindings.get(relation.oid)
+        if found is None:
+            plans = self._mapping.generations(relation.label)
+            if not plans:
+                self._renamed(relation)
+            bindings = [self._bind(plan, relation) for plan in plans]
+            found = self._bindings[relation.oid] = [binding for binding in bindings if binding is not None]
+        return found
+
+    def _bind(self, plan: TablePlan, relation: Relation) -> _Binding | None:
         if plan.number in self.shop.stopped:
             return None
         position = {column.name: index for index, column in enumerate(relation.columns)}
@@ -150,18 +165,18 @@ class Intake:
 
     def _renamed(self, relation: Relation) -> None:
         """A table that is carried comes under a name that is not: none of its changes would be seen."""
-        for plan in list(self.shop.mapping.plans.values()):
+        for plan in list(self.shop.mapping.numbered.values()):
             if plan.table.oid == relation.oid:
                 self.tables.stop_table(plan, f"it was renamed to {relation.label}")
 
     # rows
 
     def _row_change(self, change: RowChange) -> None:
-        binding = self._bindings.get(change.relation.oid)
-        if binding is not None and self.shop.mapping.numbered.get(binding.plan.number) is not binding.plan:
-            binding = self._bindings[change.relation.oid] = self._bind(change.relation)  # its foreign keys are other ones now
-        if binding is None or binding.plan.number in self.shop.stopped:
-            return
+        for binding in self._bound(change.relation):
+            if binding.plan.number not in self.shop.stopped:
+                self._change_of(binding, change)
+
+    def _change_of(self, binding: _Binding, change: RowChange) -> None:
         plan = binding.plan
         old = binding.row(change.old) if change.old is not None else None
         new = binding.row(change.new) if change.new is not None else None
@@ -203,17 +218,17 @@ class Intake:
         assert self._token is not None
         version = make_version(self.source_epoch, self._begin.commit_lsn, event.ordinal)
         for relation in event.relations:
-            binding = self._bindings.get(relation.oid)
-            if binding is None:
-                continue
-            plan = binding.plan
-            if self.shop.floor(plan.number) < version:
-                self.shop.ledger.set_table(plan.number, floor=version)
-                self.shop.floors[plan.number] = version
-                logger.info("a table was truncated", extra={"table": plan.table.label})
-            for space in plan.spaces:
-                self._token.add()
-                self.pool.lane(space).put_job(Sweep(plan, version, [self._token]))
+            for binding in self._bound(relation):
+                self._sweep(binding.plan, version, self._token)
+
+    def _sweep(self, plan: TablePlan, version: Version, token: Token) -> None:
+        if self.shop.floor(plan.number) < version:
+            self.shop.ledger.set_table(plan.number, floor=version)
+            self.shop.floors[plan.number] = version
+            logger.info("a table was truncated", extra={"table": plan.table.label})
+        for space in plan.spaces:
+            token.add()
+            self.pool.lane(space).put_job(Sweep(plan, version, [token]))
 
 
 def broken(plan: TablePlan, relation: Relation) -> str | None:

@@ -15,7 +15,7 @@ from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.facts import TableFacts
 from bridge.ledger import Ledger
-from bridge.mapping import Mapping, TablePlan
+from bridge.mapping import TablePlan
 from bridge.postgres import connect, translated
 from bridge.schema import Table
 from bridge.wiring import column_facts, links_fact, make_plan
@@ -58,7 +58,7 @@ class TableKeeper:
         label = plan.table.label
         try:
             with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
-                changed = make_plan(self.config, self.ledger, connection, register=False).mapping.plans.get(label)
+                changed = make_plan(self.config, self.ledger, connection, register=False).mapping.numbered.get(plan.number)
                 position = reached(connection)  # changes by the old definition end before it: they held off the ALTER
         except ConfigError as error:  # the configuration speaks of something that is not there any more
             self.stop_table(plan, str(error))
@@ -68,7 +68,7 @@ class TableKeeper:
             self.stop_table(plan, reason or GONE)
             return None
         with self.lock:
-            current = self.shop.mapping.plans.get(label, plan)
+            current = self.shop.mapping.numbered.get(plan.number, plan)
             added = {column.name for column in changed.table.columns} - {column.name for column in current.table.columns}
             if not added:
                 return current
@@ -79,8 +79,7 @@ class TableKeeper:
             logger.info("a column was added", extra={"table": label, "columns": sorted(added)})
             self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}"})  # first: a kill between must not forget it
             self.ledger.set_table(plan.number, columns=column_facts(changed.table))
-            mapping = self.shop.mapping
-            self.shop.mapping = Mapping(mapping.plans | {label: changed}, mapping.numbered | {plan.number: changed})
+            self.shop.mapping = self.shop.mapping.changed([changed])
             self.resyncs.add(plan.number)
         return changed
 
@@ -90,25 +89,25 @@ class TableKeeper:
         Raises SourceUnavailable and ConfigError.
         """
         with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
-            fresh = make_plan(self.config, self.ledger, connection, register=False).mapping.plans
+            fresh = make_plan(self.config, self.ledger, connection, register=False).mapping.numbered
             with self.lock:
                 mapping = self.shop.mapping
-                changed = {
-                    label: fresh[label]
-                    for label, plan in mapping.plans.items()
-                    if label in fresh
-                    and fresh[label].table.columns == plan.table.columns
+                changed = [
+                    fresh[number]
+                    for number, plan in mapping.numbered.items()
+                    if number in fresh
+                    and fresh[number].table.columns == plan.table.columns
                     and (
-                        links_fact(fresh[label]) != links_fact(plan) or fresh[label].table.foreign_keys != plan.table.foreign_keys
+                        links_fact(fresh[number]) != links_fact(plan)
+                        or fresh[number].table.foreign_keys != plan.table.foreign_keys
                     )
-                }
-                numbered = {plan.number: plan for plan in changed.values()}
-                self.shop.mapping = Mapping(mapping.plans | changed, mapping.numbered | numbered)
+                ]
+                self.shop.mapping = mapping.changed(changed)
             position = reached(connection)  # after it everything is taken in by the new plans
-        for label, plan in changed.items():
+        for plan in changed:
             if plan.keyless:
                 continue
-            logger.info("foreign keys are other ones", extra={"table": label})
+            logger.info("foreign keys are other ones", extra={"table": plan.table.label})
             self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}", f"links:{plan.number}": links_fact(plan)})
             self.resyncs.add(plan.number)
 
@@ -118,7 +117,7 @@ class TableKeeper:
             members = published(connection, self.publication)
             catalog = catalogs.load(connection)
         relink = False
-        for plan in list(self.shop.mapping.plans.values()):
+        for plan in list(self.shop.mapping.numbered.values()):
             if plan.number in self.shop.stopped:
                 continue
             name = (plan.table.schema, plan.table.name)

@@ -89,7 +89,7 @@ class LanePool:
     def add(self, lane: Lane) -> None:
         """A lane of a space that is not there yet."""
         with self._condition:
-            self._states[lane.space] = _State(lane)
+            self._states = self._states | {lane.space: _State(lane)}  # others read it without asking
 
     def lane(self, space: str) -> Lane:
         """The lane of that space."""

@@ -155,7 +155,7 @@ def prepare(config: Config) -> Bridge:
             spaces = _open_spaces(ledger, target, plan)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             _begin_resyncs(ledger, plan)
-            if any(record.state == "new" for record in ledger.tables()):
+            if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
         return _assemble(config, ledger, target, plan, source, embedders, spaces)
@@ -194,9 +194,9 @@ def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
 def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan) -> dict[str, bool]:
     """Open all spaces, refuse foreign ones, and note which were empty when this ledger began."""
     pristine = {}
-    unknown = [space for space in plan.mapping.spaces if ledger.space(space) is None]
+    unknown = [space for space in plan.mapping.written if ledger.space(space) is None]
     counted = refuse_foreign_spaces(target, plan.identity.ledger, unknown)
-    for space in plan.mapping.spaces:
+    for space in plan.mapping.written:
         known = ledger.space(space)
         if known is None:
             ledger.put_space(space, pristine=counted[space] == 0)
@@ -270,12 +270,12 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
     """Floors, stopped tables and unfinished resyncs from the ledger; tables that have changed while nobody watched."""
     facts = ledger.facts()
     resyncs = {int(name.split(":")[1]) for name in facts if name.startswith("resync:")}
-    for record in ledger.tables():
+    for record in ledger.generations():
         if record.floor:
             shop.floors[record.number] = record.floor
         if record.state == "stopped":
             shop.stopped[record.number] = record.reason or ""
-        table_plan = plan.mapping.plans.get(record.label)
+        table_plan = plan.mapping.numbered.get(record.number)
         if record.state == "stopped":
             continue
         if table_plan is None:
@@ -302,9 +302,9 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
 def _relinked(ledger: Ledger, plan: Plan) -> set[int]:
     """Tables whose foreign keys, or the values they are found by, are others than those of the last run."""
     facts = ledger.facts()
-    states = {record.number: record.state for record in ledger.tables()}
+    states = {record.number: record.state for record in ledger.generations()}
     changed = set()
-    for table_plan in plan.mapping.plans.values():
+    for table_plan in plan.mapping.numbered.values():
         known, now = facts.get(f"links:{table_plan.number}"), links_fact(table_plan)
         if known == now:
             continue
@@ -321,16 +321,17 @@ def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str,
     live = ledger.live_counts()
     for space, pristine in spaces.items():
         lane = Lane(space, shop, pristine=pristine)
-        for plan in shop.mapping.plans.values():
+        for plan in shop.mapping.numbered.values():
             if space in plan.spaces:
                 lane.live += live.get((plan.number, plan.spaces.index(space)), 0)
         pool.add(lane)
 
 
 def _in_order(plan: Plan) -> list[TablePlan]:
-    """Parents first."""
+    """Parents first; what is filled beside those that serve comes last."""
     tables = [p.table for p in plan.mapping.plans.values()]
-    return [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
+    serving = [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
+    return serving + [one for one in plan.mapping.numbered.values() if plan.mapping.plans[one.table.label] is not one]
 
 
 def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) -> Callable[[Lsn], ChangeSource]:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import psycopg
@@ -60,7 +60,7 @@ class Loader:
     recorder: Recorder
     pool: LanePool
     version: Version
-    plans: Sequence[TablePlan]
+    plans: list[TablePlan]
     stop_table: Callable[[TablePlan, str], None]
     workers: int = 4
     chunk_rows: int = 10_000
@@ -77,7 +77,7 @@ class Loader:
 
     def start(self) -> None:
         """Queue what is left, and start the workers."""
-        states = {record.number: record.state for record in self.ledger.tables()}
+        states = {record.number: record.state for record in self.ledger.generations()}
         for plan in self.plans:
             state = states[plan.number]
             if state == "new":
@@ -92,6 +92,18 @@ class Loader:
             thread = threading.Thread(target=self._run, name=f"snapshot-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def load(self, plan: TablePlan) -> None:
+        """Load a table, or a generation of one, that has come while the others are carried."""
+        with self._lock:
+            self.plans.append(plan)
+            self._queue.append((plan, None))
+        self._start_workers()
+
+    def busy(self, number: int) -> bool:
+        """Rows of this table are being read, or are on their way."""
+        with self._lock:
+            return bool(self._reading.get(number)) or any(table == number for table, _chunk in self._tokens)
 
     def reload(self, plan: TablePlan) -> None:
         """Load a table again that the ledger has as new: what is known of it is read again by key, what is not is written."""
@@ -244,7 +256,7 @@ class Loader:
                 progress = self.progress[whole.table]
                 progress.chunks_done += 1
                 progress.rows += whole.rows
-        for plan in self.plans:
+        for plan in list(self.plans):
             if any(whole.table == plan.number for whole in done):
                 progress = self.progress[plan.number]
                 if progress.chunks_done == progress.chunks:
