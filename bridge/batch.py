@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.changes import Row
@@ -16,7 +16,8 @@ from bridge.errors import EmbeddingRefused, Fatal, MappingError, TargetRejected,
 from bridge.gate import Action, Entry, Parked, decide, expected_version, visible_needs
 from bridge.ledger import Outcome
 from bridge.lsn import Lsn, Version
-from bridge.memories import Edge, Memory, Stored, Write, digest
+from bridge.mapping import TablePlan
+from bridge.memories import Edge, Memory, Stored, Write, digest, split_content
 from bridge.ports import Reading
 from bridge.works import Kind, Work
 from bridge.workshop import Workshop
@@ -51,6 +52,7 @@ class Item:
     content: str = ""
     mismatch: bool = False
     dropped: bool = False
+    again: bool = False
 
     @property
     def memory_id(self) -> str:
@@ -67,17 +69,22 @@ class StepBatch:
     works: list[Work]
     pristine: bool = False
     live: int = 0
+    epoch: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     deferred: list[Work] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     set_aside: list[tuple[str, str, str]] = field(default_factory=list)
+    lost: dict[int, TablePlan] = field(default_factory=dict)
+    """Keyless tables of which a row was not there as it should be: they have to be read whole."""
 
     def run(self) -> None:
         """All phases. Raises Transient, or Fatal when the ledger or the source says so."""
+        self.epoch = self.shop.epoch  # before anything is sent: what is proven was written in this epoch, or in a later one
         items = self._gate()
+        self._recall([item for item in items if item.action is Action.REWRITE])
         self._look([item for item in items if item.action is Action.LOOK])
         self._refresh([item for item in items if item.action is Action.REFRESH])
-        self._plan([item for item in items if item.action is Action.WRITE])
+        self._plan([item for item in items if item.action is Action.WRITE and not item.again])
         self._forget([item for item in items if item.action is Action.FORGET])
         self._write([item for item in items if item.action is Action.WRITE])
 
@@ -175,6 +182,34 @@ class StepBatch:
                 item.action, item.mismatch = Action.FORGET, True
         self._count("mended", sum(item.mismatch for item in items))
 
+    # rewriting
+
+    def _recall(self, items: Sequence[Item]) -> None:
+        """What is to be written again as it stands is read back, and written if it is as the ledger expects.
+
+        The content stays the same byte for byte, so this asks nothing of the source and needs no proof of how new it is. What is
+        not as expected is mended like any suspicion.
+        """
+        if not items:
+            return
+        found = self.shop.target.read(self.space, [item.memory_id for item in items])
+        for item, stored in zip(items, found, strict=True):
+            assert item.entry is not None
+            plan = item.work.plan
+            if stored is None or not self.shop.expected(item.entry, stored.stamp()):
+                item.action, item.mismatch = Action.REFRESH, True
+                if plan.keyless:
+                    self.lost[plan.number] = plan
+                    self._end(item)
+                continue
+            body, _stamp = split_content(stored.content) or ("{}", "")
+            item.memory = plan.recalled(item.work.key, body)
+            if item.memory is None:
+                item.action = Action.REFRESH
+                continue
+            item.action, item.again = Action.WRITE, True
+            item.content, item.references = stored.content, item.entry.references
+
     # refreshes
 
     def _refresh(self, items: Sequence[Item]) -> None:
@@ -257,6 +292,8 @@ class StepBatch:
             references = plan.references_json(item.memory, item.edges) if item.edges else "[]"
             item.references = digest(references)
             item.content = plan.content(item.memory, item.version, references)
+            if self._unchanged(item) and item.entry is not None:
+                item.refreshed = item.entry.refreshed  # the very content that is served already need not wait for the frontier
             if self._as_recorded(item):
                 self._end(item, alternates=item.memory.alternates if plan.alternates else None)
             elif self._is_new(item) and self.live >= self.shop.limit:
@@ -267,15 +304,23 @@ class StepBatch:
     @staticmethod
     def _as_recorded(item: Item) -> bool:
         """A refresh that finds what is recorded and was not found missing has nothing to do."""
+        return (
+            StepBatch._unchanged(item)
+            and not item.mismatch
+            and not item.work.in_doubt
+            and not item.work.suspect
+            and item.parked is None
+            and (item.entry is None or item.entry.epoch >= item.work.rewrite)
+        )
+
+    @staticmethod
+    def _unchanged(item: Item) -> bool:
+        """What the ledger expects is what is to be written now."""
         entry, memory = item.entry, item.memory
         return (
             entry is not None
             and memory is not None
             and entry.live
-            and not item.mismatch
-            and not item.work.in_doubt
-            and not item.work.suspect
-            and item.parked is None
             and entry.version == item.version
             and entry.digest == memory.digest
             and entry.references == item.references
@@ -421,10 +466,14 @@ class StepBatch:
         assert memory is not None
         if item.dropped:
             self._count("dropped_by_target")
+        if item.again and item.entry is not None:
+            self._count("rewritten")
+            self._end(item, entry=replace(item.entry, epoch=self.epoch))
+            return
         shard = item.work.plan.spaces.index(self.space)
         self._end(
             item,
-            entry=Entry(item.version, memory.digest, item.references, True, shard, item.xid, item.refreshed),
+            entry=Entry(item.version, memory.digest, item.references, True, shard, item.xid, item.refreshed, self.epoch),
             edges=item.edges,
             alternates=memory.alternates if item.work.plan.alternates else None,
             fresh=item.entry is None,

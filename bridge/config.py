@@ -73,6 +73,12 @@ class Target(_Section):
     )
     capacity: int = Field(default=100_000, ge=1, description="Rows after which the server evicts others from a space.")
     limit: int = Field(default=90_000, ge=1, description="Rows that a space may hold; new keys beyond it are parked, never sent.")
+    rewrite_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of its time in which a space is written anew after a restart, so that search finds it; 0: never.",
+    )
     space_prefix: str = Field(
         default="",
         pattern=r"^[a-z0-9_-]{0,32}$",

@@ -56,7 +56,7 @@ def human_seconds(seconds: float | None) -> str:
 def render_status(status: Status) -> RenderableType:
     """The whole status on a screen."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("table", "state", "rows ~", "expected", "proven", "pending edges", "parked", "ETA"):
+    for heading in ("table", "state", "rows ~", "expected", "proven", "pending edges", "parked", "search", "ETA"):
         table.add_column(heading, justify="left" if heading in ("table", "state") else "right")
     for row in status.tables:
         rows = row.rows_estimated if row.rows_estimated >= 0 else row.rows_loaded
@@ -68,6 +68,7 @@ def render_status(status: Status) -> RenderableType:
             f"{row.proven:,}",
             str(row.pending_edges),
             Text(str(row.parked), style="red" if row.parked else ""),
+            "complete" if row.searchable else f"{row.search_rows:,} of {row.expected:,}",
             human_seconds(row.eta_seconds) if row.state in ("new", "loading") else "",
         )
     return Group(*_head(status), Text(), table, *_reasons(status))

@@ -19,6 +19,7 @@ class Entry:
 
     `xid` is the transaction of the version, None for a snapshot row (it was visible when it was read). `refreshed` is a WAL
     position: the content may be newer than the version says, as new as this; it is served once the frontier has passed it.
+    `epoch` is the number of the target's start that was known when the row was sent: it was written in that one or a later one.
     """
 
     version: Version
@@ -28,6 +29,7 @@ class Entry:
     shard: int
     xid: int | None = None
     refreshed: Lsn = 0
+    epoch: int = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Action(enum.Enum):
     FORGET = "forget"
     REFRESH = "refresh"
     LOOK = "look"
+    REWRITE = "rewrite"
 
 
 def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | None) -> Action:
@@ -74,6 +77,8 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
         return Action.REFRESH
     if work.refresh and entry is not None:
         return Action.REFRESH  # before any suspicion: to find the old row in its place does not make it the new one
+    if entry is not None and entry.live and entry.epoch < work.rewrite:
+        return Action.REWRITE
     return Action.LOOK if work.suspect or work.in_doubt or work.refresh else Action.SUPERSEDED
 
 

@@ -19,6 +19,7 @@ from bridge.comparison import compare_space
 from bridge.errors import Transient
 from bridge.frontier import Token
 from bridge.memories import Key
+from bridge.rewriting import Rewriting
 from bridge.sweep import sweep_table
 from bridge.works import Comparison, Sweep, Work, merge
 from bridge.workshop import Workshop
@@ -65,8 +66,12 @@ class Lane:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _batch: int = FIRST_BATCH
     _streamed_at: float = -ALONE_SECONDS
+    _works_first_until: float = 0.0
     doing: int = 0
     """Background works of the step under way."""
+
+    rewriting: Rewriting | None = None
+    """What is done when there is nothing else to do: rows of an earlier epoch of the target are written again."""
 
     def put(self, work: Work) -> None:
         """Add a work; one that waits for the same key takes it in."""
@@ -104,8 +109,10 @@ class Lane:
         self.load.size += sign * work.size
 
     def put_job(self, job: Sweep | Comparison) -> None:
-        """Add a job over the whole space, or over a table's part in it."""
+        """Add a job over the whole space, or over a table's part in it. A comparison takes the place of one that still waits."""
         with self._lock:
+            if isinstance(job, Comparison):
+                self._jobs = deque(waiting for waiting in self._jobs if not isinstance(waiting, Comparison))
             self._jobs.append(job)
 
     def put_back(self, works: list[Work]) -> None:
@@ -123,7 +130,11 @@ class Lane:
         """Something can be done now."""
         with self._lock:
             self._wake()
-            return bool(self._jobs or self._stream or self._background)
+            return bool(self._jobs or self._stream or self._background) or self._may_rewrite() is not None
+
+    def _may_rewrite(self) -> Rewriting | None:
+        job = self.rewriting
+        return job if job is not None and job.due(self.shop.clock()) else None
 
     @property
     def urgent(self) -> bool:
@@ -179,20 +190,40 @@ class Lane:
 
         Raises Transient when source or target cannot be had now: nothing is lost, it waits here. Raises Fatal otherwise.
         """
-        with self._lock:
-            job = self._jobs.popleft() if self._jobs else None
+        job = self._next_job()
         if job is not None:
             self._do(job)
             return
         works = self._take()
         if not works:
+            self._rewrite()
             return
         try:
-            self._batch_step(works)
+            self._pace(self._batch_step(works), len(works))
         finally:
             self.doing = 0
 
-    def _batch_step(self, works: list[Work]) -> None:
+    def _next_job(self) -> Sweep | Comparison | None:
+        """The next job. A comparison waits for a while when it has just had its turn and works wait: a target that restarts all
+        the time, or cannot be listed, must not keep the stream out."""
+        with self._lock:
+            waits = bool(self._stream or self._background)
+            if not self._jobs or (
+                isinstance(self._jobs[0], Comparison) and waits and self.shop.clock() < self._works_first_until
+            ):
+                return None
+            return self._jobs.popleft()
+
+    def _rewrite(self) -> None:
+        """Write the next rows of an earlier epoch again. Those that fail are works like others, and wait for nobody's share."""
+        job = self._may_rewrite()
+        works = job.next_works(self.shop) if job is not None else []
+        if job is not None and works:
+            seconds = self._batch_step(works)
+            job.took(seconds, len(works), self.shop.clock())
+
+    def _batch_step(self, works: list[Work]) -> float:
+        """One batch, recorded; the seconds that it took."""
         started = self.shop.clock()
         batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
         try:
@@ -201,11 +232,14 @@ class Lane:
             self.put_back(works)
             raise
         self.live = batch.live
-        self._pace(self.shop.clock() - started, len(works))
+        seconds = self.shop.clock() - started
         for work in batch.deferred:
             self.put(work)
         self.shop.recorder.commit(batch.outcomes, batch.counters)
         batch.tell()
+        for plan in batch.lost.values():
+            self.shop.lost(plan)
+        return seconds
 
     def _pace(self, seconds: float, works: int) -> None:
         goal = ALONE_GOAL if self.shop.clock() - self._streamed_at > ALONE_SECONDS else STEP_GOAL
@@ -215,6 +249,7 @@ class Lane:
             self._batch = min(self._batch * 2, LAST_BATCH)
 
     def _do(self, job: Sweep | Comparison) -> None:
+        started = self.shop.clock()
         try:
             if isinstance(job, Sweep):
                 sweep_table(self.shop, self.space, job, self._swept)
@@ -222,8 +257,13 @@ class Lane:
                 self._compare(job)
         except Transient:
             with self._lock:
-                self._jobs.appendleft(job)
+                if isinstance(job, Sweep) or not any(isinstance(newer, Comparison) for newer in self._jobs):
+                    self._jobs.appendleft(job)
             raise
+        finally:
+            if isinstance(job, Comparison):
+                now = self.shop.clock()
+                self._works_first_until = now + max(now - started, STEP_GOAL)
 
     def _swept(self, rows: int) -> None:
         self.live -= rows

@@ -131,6 +131,28 @@ class TablePlan:
             alternates=tuple(self._alternates(row)) if self.alternates else (),
         )
 
+    def recalled(self, key: str, body: str) -> Memory | None:
+        """The memory of a body that was read back, as far as it takes to write it again: without references and alternates.
+
+        Its text and time are those of `memory`. None when they cannot be told: when a column of the text, such as an array, does
+        not show its own text in JSON. For a table without a key, whose rows nobody can read again one by one, JSON has to do.
+        """
+        try:
+            raw = values.split_object(body)
+        except (ValueError, RecursionError):  # json can be nested deeper than Python follows
+            return Memory(self.number, key, self.prefix + key, body, digest(body), body, None) if self.keyless else None
+        row: list[str | None] = [None] * len(self.table.columns)
+        for index in {index for index, _name in self.text_columns} | ({self.timestamp_index} - {None}):
+            assert index is not None
+            column = self.table.columns[index]
+            decode = values.decoder(column.type)
+            if decode is None and not self.keyless:
+                return None
+            value = raw.get(column.name, "null")
+            row[index] = None if value == "null" else decode(value) if decode is not None else value
+        known = tuple(row)
+        return Memory(self.number, key, self.prefix + key, body, digest(body), self._text(known, body), self._when(known))
+
     def _text(self, row: Row, body: str) -> str:
         parts = []
         for index, name in self.text_columns:

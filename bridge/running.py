@@ -258,7 +258,7 @@ def _assemble(
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     pool.reload = housekeeping.reload
     pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
-    watch = TargetWatch(shop, pool, reload=housekeeping.reload)
+    watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = watch
     housekeeping.look = keeper.look
     keeper.look()

@@ -33,7 +33,10 @@ class SlotFigures:
 
 @dataclass(slots=True)
 class TableFigures:
-    """One table. `expected` and `proven` are live memories: all that the ledger expects was proven when it was recorded."""
+    """One table. `expected` and `proven` are live memories: all that the ledger expects was proven when it was recorded.
+
+    `searchable`: recall by embedding knows all of its rows; `search_rows`: how many it knows, since a restart forgets them.
+    """
 
     name: str
     state: str
@@ -47,6 +50,8 @@ class TableFigures:
     proven: int
     pending_edges: int
     parked: int
+    searchable: bool
+    search_rows: int
     rows_per_second: float | None = None
     eta_seconds: float | None = None
 
@@ -173,9 +178,7 @@ def _target(ledger: Ledger, gauge: Any) -> dict[str, Any]:
 
 
 def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
-    live: Counter[int] = Counter()
-    for (table, _shard), count in ledger.live_counts().items():
-        live[table] += count
+    search = ledger.search_progress()
     parked = Counter(key[0] for key, waiting in ledger.parked_keys() if not waiting.dropped)
     pending = ledger.pending_edges()
     speeds, _at = gauges.get("loading", ({}, 0.0))
@@ -183,6 +186,7 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
     for record in ledger.tables():
         chunks = ledger.chunks(record.number)
         done = [chunk for chunk in chunks if chunk.done]
+        found = search[record.number]
         speed = (speeds or {}).get(str(record.number)) or {}
         figures.append(
             TableFigures(
@@ -194,10 +198,12 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
                 chunks=len(chunks),
                 chunks_done=len(done),
                 rows_loaded=sum(chunk.rows for chunk in done),
-                expected=live[record.number],
-                proven=live[record.number],
+                expected=found.rows,
+                proven=found.rows,
                 pending_edges=pending.get(record.number, 0),
                 parked=parked[record.number],
+                searchable=found.complete,
+                search_rows=found.known,
                 rows_per_second=speed.get("rows_per_second"),
                 eta_seconds=speed.get("eta_seconds"),
             )

@@ -22,6 +22,7 @@ The text must have been written under the settings that `bridge.postgres` pins. 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -43,6 +44,9 @@ _UNSTABLE = frozenset({"numeric", "bpchar", "float4", "float8", "interval", "jso
 
 _NOT_FINITE = {text: f'"{text}"' for text in ("NaN", "Infinity", "-Infinity")}
 _BOOLEANS = {"t": "true", "f": "false"}
+
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Only to find where values end: numbers may have more digits than Python reads."""
 
 
 def base_of(info: TypeInfo) -> TypeInfo:
@@ -80,6 +84,45 @@ def encoder(info: TypeInfo) -> Encoder:
     if name in _QUOTED:
         return _quoted
     return _boolean if name == "bool" else _string
+
+
+def decoder(info: TypeInfo) -> Encoder | None:
+    """The inverse of `encoder`: the text of a value that is not NULL, from its JSON text.
+
+    None for the types that have no inverse: of an array the bounds are lost, and a JSON null cannot be told from NULL.
+    """
+    base = base_of(info)
+    name = _builtin(base)
+    if base.element is not None or name in ("json", "jsonb"):
+        return None
+    return _plain_boolean if name == "bool" else _plain
+
+
+def _plain(raw: str) -> str:
+    return str(json.loads(raw)) if raw.startswith('"') else raw
+
+
+def _plain_boolean(raw: str) -> str:
+    return raw[0]
+
+
+def split_object(text: str) -> dict[str, str]:
+    """The members of a JSON object in our canonical form: names, and the JSON text of their values. Raises ValueError."""
+    found: dict[str, str] = {}
+    at = 1
+    while at < len(text) - 1:
+        name, at = _DECODER.raw_decode(text, at)
+        start = _past_space(text, at + 1)  # a json value is embedded as it is, with the blanks around it
+        _value, end = _DECODER.raw_decode(text, start)
+        found[name] = text[start:end]
+        at = _past_space(text, end) + 1
+    return found
+
+
+def _past_space(text: str, at: int) -> int:
+    while text[at] in " \t\n\r":
+        at += 1
+    return at
 
 
 def _builtin(base: TypeInfo) -> str:

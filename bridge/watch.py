@@ -2,7 +2,7 @@
 
 The epoch is the birth of the target's default space. It is asked for once a second; a new one is recorded, and each lane gets a
 comparison. A space is repaired when all suspicions that its comparison found are settled and recorded (and the keyless tables
-among them were read whole), the epoch when all spaces are.
+among them were read whole), the epoch when all spaces are. Then the space is written through in the background, for search.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, TargetUnavailable, defect
 from bridge.frontier import Token
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
+from bridge.rewriting import Rewriting
 from bridge.works import Comparison
 from bridge.workshop import Workshop
 
@@ -27,16 +28,24 @@ POLL_SECONDS = 1.0
 
 @dataclass(slots=True)
 class TargetWatch:
-    """Polls the target's epoch. `reload` is told of keyless tables that have to be read whole again."""
+    """Polls the target's epoch. `reload` is told of keyless tables that have to be read whole again.
+
+    `rewrite_share`: how much of a lane's time writing a space through may take after a restart; 0: it is not done.
+    """
 
     shop: Workshop
     pool: LanePool
     reload: Callable[[TablePlan, Token], None]
     epoch: str = ""
+    rewrite_share: float = 0.2
     reachable: bool = True
     restarts: int = 0
     jobs: dict[str, Comparison] = field(default_factory=dict)
     _differed: dict[str, bool] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+    """Spaces that were seen to since the target's last start: written through, or being written through."""
+
+    _losses: dict[int, Token] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     failure: BridgeError | None = None
@@ -48,6 +57,7 @@ class TargetWatch:
         unrepaired = bool(known) and known[-1][2] is None
         restarted = bool(known) and known[-1][0] != now
         self._note(now, restarted=restarted)
+        self.shop.lost = self._lost
         if compare or restarted or unrepaired:
             self._compare_all()
         else:
@@ -95,6 +105,7 @@ class TargetWatch:
             self._note(now, restarted=True)
             self._compare_all()
         self.settle()
+        self._rewrite()
 
     def settle(self) -> None:
         """Note the spaces whose suspicions are all recorded."""
@@ -108,6 +119,7 @@ class TargetWatch:
                 continue
             self.shop.ledger.put_space(space, repaired=job.epoch)
             del self.jobs[space]
+            self._asked.discard(space)
             if not self.jobs:
                 self._repaired()
 
@@ -120,9 +132,28 @@ class TargetWatch:
         token.closed = True
         return token
 
+    def _lost(self, plan: TablePlan) -> None:
+        """Engram lacks rows of a table without a key: have it read whole, once."""
+        reading = self._losses.get(plan.number)
+        if reading is None or reading.complete("proven"):
+            self._losses[plan.number] = self._reload([plan])
+
+    def _rewrite(self) -> None:
+        """Have what an earlier epoch wrote into the spaces written again, unless that is done, under way or not wanted."""
+        for lane in self.pool.lanes if self.rewrite_share > 0 else ():
+            if lane.space in self.jobs or lane.space in self._asked:
+                continue
+            self._asked.add(lane.space)
+            if self.shop.ledger.rewritten(lane.space) != self.shop.epoch:
+                lane.rewriting = Rewriting(lane.space, self.shop.epoch, self.rewrite_share)
+        self.pool.wake()
+
     def _note(self, epoch: str, *, restarted: bool) -> None:
         self.epoch = epoch
-        self.shop.ledger.put_epoch(epoch, seen=time.time())
+        self.shop.epoch = self.shop.ledger.put_epoch(epoch, seen=time.time())
+        self._asked.clear()
+        for lane in self.pool.lanes:
+            lane.rewriting = None  # that of an earlier epoch is of no use any more
         if restarted:
             self.restarts += 1
             self.shop.recorder.commit([], {"target_restarts": 1})

@@ -34,7 +34,8 @@ class Work:
 
     `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change.
     `refresh`: read the row again whatever the version says. `suspect`: first look at the target, and leave it alone when it is as
-    expected. `retry`: a parked key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the
+    expected. `rewrite`: write it as it stands, if it was last written before this start of the target (0: no). `retry`: a parked
+    key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the
     target may hold something of it that nobody recorded. `tokens` are told when the work is proven and recorded, `unwritten` when
     it is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
     """
@@ -48,6 +49,7 @@ class Work:
     commit_time: float | None = None
     refresh: bool = False
     suspect: bool = False
+    rewrite: int = 0
     retry: bool = False
     background: bool = False
     in_doubt: bool = False
@@ -109,6 +111,7 @@ def merge(earlier: Work, later: Work) -> Work:
         commit_time=newer.commit_time,
         refresh=earlier.refresh or later.refresh,
         suspect=earlier.suspect or later.suspect,
+        rewrite=max(earlier.rewrite, later.rewrite),
         retry=earlier.retry or later.retry,
         background=earlier.background and later.background,
         in_doubt=earlier.in_doubt or later.in_doubt,

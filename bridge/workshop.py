@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.embedding import Embedders
@@ -29,8 +30,9 @@ class Workshop:
     """The parts of one running bridge, as its lanes see them.
 
     `visible_below`: versions under it belong to transactions that every new statement sees. `limit`: live memories that a space
-    may hold. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions of their last TRUNCATE; both are
-    durable in the ledger before they are here.
+    may hold. `epoch`: number of the target's start that is known. `lost` is told of tables without a key of which Engram lacks
+    rows: they have to be read whole. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions of their
+    last TRUNCATE; both are durable in the ledger before they are here.
     """
 
     ledger: Ledger
@@ -49,6 +51,8 @@ class Workshop:
     retry_first: float = RETRY_FIRST
     retry_last: float = RETRY_LAST
     visible_below: Version = LOWEST
+    epoch: int = 0
+    lost: Callable[[TablePlan], None] = lambda _plan: None
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -48,7 +48,7 @@ def read_entries(connection: Connection, table: int, keys: Sequence[str]) -> dic
     """What is expected of these keys of one table."""
     m = tables.memories.c
     found: dict[str, Entry] = {}
-    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed).where(
+    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
         m.tbl == bindparam("t"), m.key.in_(bindparam("k", expanding=True))
     )
     for start in range(0, len(keys), BATCH):
@@ -75,7 +75,7 @@ def scan_entries(connection: Connection, table: int, shard: int, *, page: int = 
     m = tables.memories.c
     after: str | None = None
     while True:
-        query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed).where(
+        query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
             m.tbl == table, m.shard == shard
         )
         if after is not None:
@@ -160,6 +160,7 @@ def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             "live": o.entry.live,
             "xid": o.entry.xid,
             "refreshed": o.entry.refreshed,
+            "epoch": o.entry.epoch,
         }
         for o in outcomes
         if o.entry is not None

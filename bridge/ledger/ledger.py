@@ -17,9 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
 from bridge.gate import Entry, Parked
-from bridge.ledger import books, numbering, tables
+from bridge.ledger import books, numbering, rewriting, tables
 from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
 from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
+from bridge.ledger.rewriting import SearchProgress
 from bridge.lsn import Lsn
 from bridge.memories import Key
 
@@ -209,6 +210,30 @@ class Ledger:
             _count(connection, batch.counters)
         return dependents
 
+    def behind(self, table: int, shard: int, epoch: int, after: str, limit: int) -> list[str]:
+        """Keys of live memories that were last written before this start of the target, in order, behind a key."""
+        with self.reading() as connection:
+            return rewriting.behind(connection, table, shard, epoch, after, limit)
+
+    def left_behind(self, table: int, shard: int, epoch: int) -> bool:
+        """Whether a live memory that is not parked was last written before this start of the target."""
+        with self.reading() as connection:
+            return rewriting.left_behind(connection, table, shard, epoch)
+
+    def search_progress(self) -> dict[int, SearchProgress]:
+        """For every table: whether recall by embedding knows all of its rows, and how many it knows. Reads all memories."""
+        with self.reading() as connection:
+            return rewriting.progress(connection)
+
+    def searchable(self, table: int) -> bool:
+        """Whether the search of this table is complete: recall by embedding knows every row that the ledger expects.
+
+        So when it is loaded, no key of it is parked, and its spaces were written through since the target's last start, as they
+        are once they were compared. Cheap: asked for every search.
+        """
+        with self.reading() as connection:
+            return rewriting.searchable(connection, table)
+
     def live_counts(self) -> dict[tuple[int, int], int]:
         """Live memories by (table, shard)."""
         m = tables.memories.c
@@ -232,28 +257,40 @@ class Ledger:
             row = connection.execute(select(s.pristine, s.repaired).where(s.name == name)).one_or_none()
         return (row[0], row[1]) if row else None
 
-    def put_space(self, name: str, *, pristine: bool | None = None, repaired: str | None = None) -> None:
-        """Note a space, or that it was compared."""
+    def rewritten(self, name: str) -> int:
+        """The number of the epoch that a space was last written through in; 0: in none, or it is not known."""
+        query = select(tables.spaces.c.rewritten).where(tables.spaces.c.name == name)
+        with self.reading() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def put_space(
+        self, name: str, *, pristine: bool | None = None, repaired: str | None = None, rewritten: int | None = None
+    ) -> None:
+        """Note a space, or that it was compared, or written through."""
         values: dict[str, Any] = {}
         if pristine is not None:
             values["pristine"] = pristine
         if repaired is not None:
             values["repaired"] = repaired
+        if rewritten is not None:
+            values["rewritten"] = rewritten
         with self.writing() as connection:
             changed = connection.execute(update(tables.spaces).where(tables.spaces.c.name == name).values(**values))
             if changed.rowcount == 0:
                 connection.execute(tables.spaces.insert().values(name=name, **{"pristine": False, "repaired": "", **values}))
 
-    def put_epoch(self, epoch: str, *, seen: float | None = None, repaired: float | None = None) -> None:
-        """Note that the target started, or that all was compared since."""
+    def put_epoch(self, epoch: str, *, seen: float | None = None, repaired: float | None = None) -> int:
+        """Note that the target started, or that all was compared since. Answers the number of this start."""
         e = tables.epochs.c
         with self.writing() as connection:
             last = connection.execute(select(e.number, e.epoch).order_by(e.number.desc()).limit(1)).one_or_none()
+            number = last[0] if last else 0
             if last is None or last[1] != epoch:
-                number = last[0] + 1 if last else 1
+                number += 1
                 connection.execute(tables.epochs.insert().values(number=number, epoch=epoch, seen=seen or time.time()))
             if repaired is not None:
                 connection.execute(update(tables.epochs).where(e.epoch == epoch).values(repaired=repaired))
+        return int(number)
 
     def epochs(self) -> list[tuple[str, float, float | None]]:
         """The target's starts: epoch, when seen, when all was compared."""

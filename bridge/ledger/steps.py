@@ -107,9 +107,17 @@ THIRD = (
 )
 """Two generations of a table, and what was asked of whole tables. SQLite drops no constraint: `tables` is made anew."""
 
+FOURTH = (
+    "alter table memories add column epoch integer not null default 0",
+    "update memories set epoch = 1 where (select count(*) from epochs) = 1",
+    "alter table spaces add column rewritten integer not null default 0",
+)
+"""In which of the target's starts each memory was written. A target that was never seen restarting holds all of it from its one
+start; of another nobody knows, and all of it counts as written before."""
+
 Step = tuple[str, ...] | Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD}
+STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
 """By the version that they lead to. A step that has to compute something is a function; it may use `statements`."""
 
 

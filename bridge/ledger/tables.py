@@ -81,9 +81,13 @@ memories = Table(
     Column("live", Boolean(create_constraint=False), nullable=False),
     Column("xid", BigInteger),
     Column("refreshed", BigInteger, nullable=False, default=0),
+    Column("epoch", Integer, nullable=False, default=0, server_default="0"),
     sqlite_with_rowid=False,
 )
-"""What Engram must hold: one row a memory, or a tombstone (`live` false). Everything here was proven when it was written."""
+"""What Engram must hold: one row a memory, or a tombstone (`live` false). Everything here was proven when it was written.
+
+`epoch` is the number of the start of the target that was known when it was written: recall by embedding forgets older ones.
+"""
 
 edges = Table(
     "edges",
@@ -155,8 +159,10 @@ spaces = Table(
     Column("name", Text, primary_key=True),
     Column("pristine", Boolean(create_constraint=False), nullable=False),
     Column("repaired", Text, nullable=False, default=""),
+    Column("rewritten", Integer, nullable=False, default=0, server_default="0"),
 )
-"""Spaces in use. `pristine`: it was empty when this ledger began; `repaired`: the target epoch it was last compared in."""
+"""Spaces in use. `pristine`: it was empty when this ledger began; `repaired`: the target epoch it was last compared in;
+`rewritten`: the number of the newest epoch in which no row of an earlier one was left in it."""
 
 epochs = Table(
     "epochs",

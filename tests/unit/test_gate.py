@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bridge.gate import Action, Entry, Parked, decide
@@ -19,7 +21,7 @@ def entry(version: str = NEW, *, live: bool = True) -> Entry:
     return Entry(version, "d", "r", live, 0)
 
 
-def work(version: str = "", kind: Kind = Kind.ROW, **more: bool) -> Work:
+def work(version: str = "", kind: Kind = Kind.ROW, **more: Any) -> Work:
     return Work(PLAN, "1", kind if version else Kind.NOTHING, ROW if version and kind is Kind.ROW else None, version, **more)
 
 
@@ -45,6 +47,12 @@ def work(version: str = "", kind: Kind = Kind.ROW, **more: bool) -> Work:
         (work(refresh=True, in_doubt=True), entry(), "", Action.REFRESH),
         (work(OLD, refresh=True), entry(), "", Action.REFRESH),
         (work(NEWER, refresh=True), entry(), "", Action.WRITE),
+        (work(rewrite=2), Entry(NEW, "d", "r", True, 0, epoch=1), "", Action.REWRITE),
+        (work(rewrite=2), Entry(NEW, "d", "r", True, 0, epoch=2), "", Action.SUPERSEDED),
+        (work(rewrite=2, in_doubt=True), Entry(NEW, "d", "r", True, 0, epoch=2), "", Action.LOOK),
+        (work(rewrite=2, refresh=True), Entry(NEW, "d", "r", True, 0, epoch=1), "", Action.REFRESH),
+        (work(rewrite=2), Entry(NEW, "d", "r", False, 0, epoch=1), "", Action.SUPERSEDED),
+        (work(NEWER, rewrite=2), Entry(NEW, "d", "r", True, 0, epoch=1), "", Action.WRITE),
     ],
 )
 def test_the_gate_lets_only_newer_versions_pass(what: Work, known: Entry | None, floor: str, action: Action) -> None:
@@ -58,6 +66,7 @@ def test_the_gate_lets_only_newer_versions_pass(what: Work, known: Entry | None,
         (work(NEWER), Action.WAIT),
         (work(refresh=True), Action.WAIT),
         (work(OLD), Action.SUPERSEDED),
+        (work(rewrite=1), Action.SUPERSEDED),
         (work(refresh=True, retry=True), Action.REFRESH),
         (work(NEWER, retry=True), Action.WRITE),
     ],

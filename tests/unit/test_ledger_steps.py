@@ -34,14 +34,19 @@ def schema(engine: Engine) -> dict[str, Any]:
     }
 
 
-def contents(engine: Engine) -> dict[str, list[Any]]:
-    """All rows of all tables that there are, but for the schema's version."""
-    names = inspect(engine).get_table_names()
+def columns(engine: Engine) -> dict[str, list[str]]:
+    """The columns of all tables that there are."""
+    looking = inspect(engine)
+    return {name: [column["name"] for column in looking.get_columns(name)] for name in looking.get_table_names()}
+
+
+def contents(engine: Engine, wanted: dict[str, list[str]]) -> dict[str, list[Any]]:
+    """All rows of these columns of these tables, but for the schema's version."""
     with engine.connect() as connection:
         found = {
-            table.name: sorted(map(repr, connection.execute(select(table))))
+            table.name: sorted(map(repr, connection.execute(select(*(table.c[name] for name in wanted[table.name])))))
             for table in tables.metadata.sorted_tables
-            if table.name in names and {c["name"] for c in inspect(connection).get_columns(table.name)} == set(table.c.keys())
+            if table.name in wanted
         }
     found["facts"] = [row for row in found["facts"] if "schema_version" not in row]
     return found
@@ -66,7 +71,8 @@ def test_an_earlier_ledger_is_brought_up_to_date_step_by_step(tmp_path: Path, ve
     """At the end it has the newest schema, and everything that it knew."""
     restore(version, tmp_path / "ledger.db")
     engine = open_engine(str(tmp_path / "ledger.db"))
-    before = contents(engine)
+    earlier = columns(engine)
+    before = contents(engine, earlier)
     assert before["memories"]
     assert before["parked"]
     assert len(before["epochs"]) == 2
@@ -75,8 +81,7 @@ def test_an_earlier_ledger_is_brought_up_to_date_step_by_step(tmp_path: Path, ve
             steps.take(connection, step)
     fresh = Ledger(str(tmp_path / "fresh.db"))
     assert schema(engine) == schema(fresh.engine)
-    after = contents(engine)
-    assert {name: after[name] for name in before} == before
+    assert contents(engine, earlier) == before
 
 
 @pytest.mark.parametrize("version", versions())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from bridge.spaces import SPACE_NAME, TableOptions, space_name
 
 INT8 = TypeInfo(20, "pg_catalog", "int8", category="N")
 TEXT = TypeInfo(25, "pg_catalog", "text", category="S")
+BOOL = TypeInfo(16, "pg_catalog", "bool", category="B")
 NUMERIC = TypeInfo(1700, "pg_catalog", "numeric", category="N")
 STAMP = TypeInfo(1184, "pg_catalog", "timestamptz", category="D")
 WHO = Identity("ledger-1", "migration-1", "2026-01-01T00:00:00+00:00")
@@ -56,6 +58,37 @@ def test_a_row_without_text_embeds_itself() -> None:
     """Requirement 86: a table of numbers has a text all the same, the row's JSON."""
     plan = mapping(table("points", ("id", INT8), ("x", NUMERIC))).plans["public.points"]
     assert plan.memory(("1", "2.50"), "1").text == '{"id":1,"x":"2.50"}'
+
+
+@given(
+    st.integers(),
+    st.one_of(st.none(), st.text()),
+    st.booleans(),
+    st.decimals(),
+    st.one_of(st.none(), st.just("2023-11-14 22:13:20+00")),
+)
+def test_what_is_read_back_has_the_text_and_time_it_was_written_with(
+    number: int, name: str | None, flag: bool, price: Decimal, when: str | None
+) -> None:
+    """The same vector and the same moment, whether a memory comes from its row or from its own body."""
+    options = TableOptions(text=("name", "flag", "price", "id"))
+    things = table("things", ("id", INT8), ("name", TEXT), ("flag", BOOL), ("price", NUMERIC), ("created_at", STAMP))
+    plan = mapping(things, things=options).plans["public.things"]
+    memory = plan.memory((str(number), name, "t" if flag else "f", str(price), when), str(number))
+    again = plan.recalled(memory.key, memory.body)
+    assert again is not None
+    assert (again.memory_id, again.text, again.when, again.digest) == (memory.memory_id, memory.text, memory.when, memory.digest)
+
+
+def test_a_text_that_its_json_does_not_show_is_not_made_up() -> None:
+    """An array's bounds are lost in JSON: the row has to be read again, if it has a key to read it by."""
+    tags = TypeInfo(1009, "pg_catalog", "_text", category="A", element=TEXT)
+    keyed = mapping(table("a", ("id", INT8), ("tags", tags)), a=TableOptions(text=("tags",))).plans["public.a"]
+    assert keyed.recalled("1", '{"id":1,"tags":["x"]}') is None
+    keyless = mapping(table("b", ("tags", tags), key=()), b=TableOptions(text=("tags",), collapse=True)).plans["public.b"]
+    again = keyless.recalled("d", '{"tags":["x"]}')
+    assert again is not None
+    assert again.text == 'tags: ["x"]'
 
 
 @given(st.lists(st.text(alphabet=st.sampled_from("ab_%5F2é/ ")), min_size=2, max_size=4))
