@@ -20,8 +20,9 @@ from bridge.mapping import Identity, compile_mapping
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_source import SourceAnswers, collect_source
+from bridge.renewal import Renewal, renewed
 from bridge.selection import select, table_options
-from bridge.wiring import verify_source
+from bridge.wiring import source_identity, verify_source
 from cdc import slot as slots
 
 _OF_TABLES = ("table.", "schema.")
@@ -41,14 +42,17 @@ def admit(config: Config) -> dict[str, Finding]:
     if ledger.holder is not None:
         raise held_by_another(ledger.holder)
     with connect(config.source.url, application_name="engram-bridge setup") as connection:
-        if ledger.confirmed is not None:
+        if ledger.renewal is not None:
+            Renewal(*ledger.renewal, moved=ledger.renewal_moved).require(source_identity(config))
+        elif ledger.confirmed is not None:
             verify_source(config, connection, _remembered(ledger, ledger.confirmed))
         answers = collect_source(connection, config.source.slot, config.source.publication)
     errors = [found for found in _findings(config, answers, ledger) if found.level == "error"]
-    if ledger.confirmed is None:
+    if ledger.confirmed is None and ledger.renewal is None:
         refuse(errors)
         return {}
-    refuse([found for found in errors if not found.code.startswith((*_OF_TABLES, *_OF_A_START))])
+    forgiven = _OF_TABLES if ledger.renewal else (*_OF_TABLES, *_OF_A_START)
+    refuse([found for found in errors if not found.code.startswith(forgiven)])
     tables: dict[str, Finding] = {}
     for found in errors:
         if found.code.startswith(_OF_TABLES):
@@ -90,6 +94,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
         answers.publication,
         ledger=replace(ledger, confirmed=None) if ledger.confirmed is not None else ledger,  # compared by `verify_source`
     )
+    facts = renewed(facts)
     findings = source_findings(facts)
     if any(found.code == "source.version" for found in findings):
         return findings  # a server so old was asked nothing else

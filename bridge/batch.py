@@ -15,7 +15,7 @@ from bridge.changes import Row
 from bridge.errors import EmbeddingRefused, Fatal, MappingError, TargetRejected, TargetUnavailable
 from bridge.gate import Action, Entry, Parked, decide, expected_version, visible_needs
 from bridge.ledger import Outcome
-from bridge.lsn import Lsn, Version
+from bridge.lsn import Lsn, Version, is_snapshot
 from bridge.mapping import TablePlan
 from bridge.memories import Edge, Memory, Stored, Write, digest, split_content
 from bridge.ports import Reading
@@ -289,7 +289,7 @@ class StepBatch:
                 for r in item.memory.references
             ]
             plan = item.work.plan
-            references = plan.references_json(item.memory, item.edges) if item.edges else "[]"
+            references = plan.references_json(item.memory.references, item.edges) if item.edges else "[]"
             item.references = digest(references)
             item.content = plan.content(item.memory, item.version, references)
             if self._unchanged(item) and item.entry is not None:
@@ -315,13 +315,16 @@ class StepBatch:
 
     @staticmethod
     def _unchanged(item: Item) -> bool:
-        """What the ledger expects is what is to be written now."""
+        """What the ledger expects is what is to be written now.
+
+        Of a snapshot's row the version says nothing: what is recorded is right as it is, whichever epoch it is of (resync).
+        """
         entry, memory = item.entry, item.memory
         return (
             entry is not None
             and memory is not None
             and entry.live
-            and entry.version == item.version
+            and (entry.version == item.version or is_snapshot(item.version))
             and entry.digest == memory.digest
             and entry.references == item.references
         )
@@ -368,6 +371,7 @@ class StepBatch:
         waiting = [item for item in items if item.action is Action.WRITE]
         if not waiting:
             return
+        self._count("embedded", len(waiting))
         pairs = self._embed(waiting)
         unseen: list[tuple[Item, Write]] = []
         known: list[tuple[Item, Write]] = []

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.errors import START_AGAIN
+from bridge.errors import RENEW, START_AGAIN
 from bridge.facts import Facts, PublicationFacts, RoleFacts, ServerFacts, SlotFacts, TableFacts
 
 Level = Literal["error", "warning", "info"]
@@ -155,7 +155,7 @@ def _slot(name: str, slot: SlotFacts, facts: Facts) -> Iterator[Finding]:
             "slot.lost",
             name,
             f"the slot {name} is lost ({slot.lost}): what it held back cannot be streamed any more",
-            f"{START_AGAIN} The old slot is of no use any more: {drop}",
+            RENEW if facts.ledger is not None and facts.ledger.slot == name else f"It is of no use any more: {drop}",
         )
     elif facts.ledger is not None and not facts.ledger.failure and name not in (facts.ledger.slot, facts.ledger.making):
         user = f"; it is in use by {slot.holder}" if slot.holder is not None else ""

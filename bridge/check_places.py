@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bridge import capacity
 from bridge.check import Finding, other_spaces, setting
-from bridge.errors import START_AGAIN
+from bridge.errors import RENEW
 from bridge.facts import Facts, LedgerFacts, SlotFacts, TableFacts, TargetFacts
 from bridge.lsn import format_lsn
 
@@ -171,7 +171,8 @@ def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
     server = facts.server
     if server is None or ledger.system_identifier is None:
         return
-    again = f"Use the right ledger (ledger: PATH). Or: {START_AGAIN}"
+    moved = RENEW.replace("--new-slot", "--new-slot --new-source")
+    again = f"Use the right ledger (ledger: PATH). If the same data was moved or upgraded to here: {moved}"
     other_system = server.system_identifier is not None and server.system_identifier != ledger.system_identifier
     if other_system or ledger.database not in (None, server.database):
         yield Finding(
@@ -185,7 +186,7 @@ def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
             "ledger",
             f"the source is on timeline {server.timeline}, the ledger's is {ledger.timeline}: a standby was promoted or "
             "a backup restored",
-            f"Positions cannot be compared across that. {START_AGAIN}",
+            f"Positions cannot be compared across that. {RENEW}",
         )
         return
     if ledger.slot is not None:
@@ -199,7 +200,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             "ledger.slot",
             "source.slot",
             f"the ledger's slot is {name}, the configuration says {facts.slot_name}",
-            f"Set source.slot: {name}. Or: {START_AGAIN}",
+            f"Set source.slot: {name}. Or: {RENEW}",
         )
     elif slot is None:
         yield Finding(
@@ -207,7 +208,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             "slot.missing",
             name,
             f"the ledger's slot {name} is gone: what it held back cannot be streamed any more",
-            START_AGAIN,
+            RENEW,
         )
     elif slot.confirmed is not None and ledger.confirmed is not None and slot.confirmed > ledger.confirmed:
         yield Finding(
@@ -216,7 +217,7 @@ def _ledger_slot(ledger: LedgerFacts, name: str, slot: SlotFacts | None, facts: 
             name,
             f"the slot {name} was confirmed up to {format_lsn(slot.confirmed)}, the ledger only up to "
             f"{format_lsn(ledger.confirmed)}: the changes between are lost to it",
-            f"The ledger is older than the slot (a restored copy?). Use the newest one. Or: {START_AGAIN}",
+            f"The ledger is older than the slot (a restored copy?). Use the newest one. Or: {RENEW}",
         )
 
 

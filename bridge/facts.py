@@ -133,7 +133,9 @@ class LedgerFacts:
 
     `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
     `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
-    that its memories are in, and why those that are `stopped` are. `choices`: where it knows better than the configuration.
+    that its memories are in, and why those that are `stopped` are. `renewal`: system and database for which a new slot is
+    asked, or begun and not made; `renewal_moved`: they are others than those of its
+    memories. `choices`: where it knows better than the configuration.
     """
 
     location: str
@@ -149,6 +151,8 @@ class LedgerFacts:
     confirmed: Lsn | None = None
     making: str | None = None
     holder: str | None = None
+    renewal: tuple[str, str] | None = None
+    renewal_moved: bool = False
     spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)

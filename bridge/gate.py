@@ -71,7 +71,8 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
         return Action.WAIT if fresh or work.refresh or work.suspect else Action.SUPERSEDED
     if fresh:
         if work.kind is Kind.DELETE:
-            return Action.REFRESH if work.plan.keyless else Action.FORGET
+            duplicates = work.plan.keyless and work.row is not None  # another row of the same values may be left
+            return Action.REFRESH if duplicates else Action.FORGET
         return Action.REFRESH if work.partial else Action.WRITE
     if parked is not None and not parked.dropped:
         return Action.REFRESH

@@ -6,17 +6,18 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from bridge import logs
 from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
-from bridge.ledger import RESYNC_ASKED
+from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING
 from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
+from bridge.missing import missing_works
 from bridge.pool import TELL_AGAIN, LanePool
 from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
@@ -285,7 +286,7 @@ class Housekeeping:
                 known = self.shop.mapping.numbered.get(number)
                 ready = self.recorder.confirmed >= fence_of(facts.get(f"resync:{number}", ""))
                 if known is not None and states.get(number) == "loaded" and ready:  # before, rows may come by the old definition
-                    self._put_keys(known)
+                    self._put_keys(known, missing=facts[f"resync:{number}"] == RESYNC_LOADING)
             token = self._rereads.get(number)
             if states.get(number, "stopped") == "stopped" or (token is not None and token.complete("proven")):
                 self._rereads.pop(number, None)
@@ -319,23 +320,34 @@ class Housekeeping:
             self._looked = time.monotonic()
             self.look()
 
-    def _put_keys(self, plan: TablePlan) -> None:
-        """Have all known rows read again; the token is complete, and the resync over, when all of them are recorded."""
+    def _put_keys(self, plan: TablePlan, *, missing: bool) -> None:
+        """Have all known rows read again, or those that are `missing` from a table that has been loaded again forgotten.
+
+        The token is complete, and the resync over, when all of them are recorded.
+        """
         token = Token(threading.Lock(), streamed=False)
-        keys = [
-            key for shard in range(len(plan.spaces)) for key, entry in self.shop.ledger.scan(plan.number, shard) if entry.live
-        ]
-        for key in keys:
+        count = 0
+        for work in self._missing(plan) if missing else self._known(plan):
             while not self.pool.wait_for_room(background=True, timeout=0.5):
                 if self._ending.is_set():
                     return
-            work = Work(plan, key, background=True, refresh=True)
             work.belongs_to(token)
             self.pool.put(work)
+            count += 1
         self.pool.wake()
         token.closed = True
         self._rereads[plan.number] = token
-        logger.info("reading a table's rows again", extra={"table": plan.table.label, "count": len(keys)})
+        said = "rows that are not there any more are forgotten" if missing else "reading a table's rows again"
+        logger.info(said, extra={"table": plan.table.label, "count": count})
+
+    def _known(self, plan: TablePlan) -> Iterator[Work]:
+        keys = [
+            key for shard in range(len(plan.spaces)) for key, entry in self.shop.ledger.scan(plan.number, shard) if entry.live
+        ]
+        return (Work(plan, key, background=True, refresh=True) for key in keys)
+
+    def _missing(self, plan: TablePlan) -> Iterator[Work]:
+        return missing_works(self.source.url, self.shop.ledger, plan, self.loader.version)
 
     def _put_rows(self, plan: TablePlan, token: Token | None) -> bool:
         for row in self.loader.rows(plan):

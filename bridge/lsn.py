@@ -50,6 +50,11 @@ def make_version(epoch: int, commit_lsn: Lsn, ordinal: int) -> Version:
     return f"{epoch:04x}:{commit_lsn:016x}:{ordinal:08x}"
 
 
+def is_snapshot(version: Version) -> bool:
+    """The version of a snapshot's rows: no change has the ordinal 0."""
+    return version.endswith(":00000000")
+
+
 def split_version(version: Version) -> tuple[int, Lsn, int]:
     """The parts of a version. Raises ValueError when it is not one."""
     epoch, lsn, ordinal = version.split(":")

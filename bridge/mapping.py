@@ -127,7 +127,7 @@ class TablePlan:
             digest=digest(body),
             text=self._text(row, body),
             when=self._when(row),
-            references=tuple(self._references(row)) if self.links else (),
+            references=tuple(self.references(row)) if self.links else (),
             alternates=tuple(self._alternates(row)) if self.alternates else (),
         )
 
@@ -167,7 +167,8 @@ class TablePlan:
         value = row[self.timestamp_index]
         return epoch_seconds(value) if isinstance(value, str) else None
 
-    def _references(self, row: Row) -> Iterable[Reference]:
+    def references(self, row: Row) -> Iterable[Reference]:
+        """The foreign keys of a row that are not null and whose parent is carried."""
         for link in self.links:
             texts = [row[index] for index, _name, _encode in link.columns]
             if any(not isinstance(text, str) for text in texts):
@@ -190,10 +191,10 @@ class TablePlan:
             if all(isinstance(text, str) for _comparable, text in texts):
                 yield name, alternate_value(texts)  # type: ignore[arg-type]
 
-    def references_json(self, memory: Memory, edges: Sequence[Edge]) -> str:
+    def references_json(self, references: Sequence[Reference], edges: Sequence[Edge]) -> str:
         """The `refs` of the stamp: one object a reference, `to` the parent's memory id or null while it is not known."""
         parts = []
-        for reference, edge in zip(memory.references, edges, strict=True):
+        for reference, edge in zip(references, edges, strict=True):
             to = "null" if edge.to is None else encode_basestring(self.parents[edge.parent] + edge.to)
             parts.append(
                 f'{{"type":"references","constraint":{encode_basestring(reference.constraint)},'

@@ -21,6 +21,7 @@ from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_source import SourceAnswers, collect_source
 from bridge.preflight_target import target_facts
+from bridge.renewal import renewed
 from bridge.selection import select, table_options
 from bridge.wiring import open_embedders
 
@@ -56,6 +57,7 @@ def run(config: Config) -> Report:
         mapping = None
     spaces = mapping.spaces if mapping is not None else []
     facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
+    facts = renewed(facts)
     findings += source_findings(facts)
     findings += place_findings(facts)
     return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))

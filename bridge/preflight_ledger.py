@@ -16,6 +16,7 @@ from bridge.errors import BridgeError
 from bridge.facts import LedgerFacts
 from bridge.ledger.connection import holder_of, ledger_url
 from bridge.ledger.tables import SCHEMA_VERSION
+from bridge.renewal import Renewal
 
 
 def ledger_facts(location: str) -> LedgerFacts:
@@ -75,6 +76,7 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
             failure=f"the ledger {path} has version {version}; this engram-bridge knows versions up to {SCHEMA_VERSION}",
             remedy="Use the engram-bridge that wrote it, or a newer one.",
         )
+    renewal = Renewal.of(found)
     return replace(
         facts,
         ledger_id=found.get("ledger_id"),
@@ -84,6 +86,8 @@ def _with_contents(facts: LedgerFacts, path: Path) -> LedgerFacts:
         slot=found.get("slot"),
         making=found.get("making_slot"),
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
+        renewal=(renewal.system_identifier, renewal.database) if renewal is not None else None,
+        renewal_moved=renewal is not None and renewal.moved,
         spaces={label: tuple(json.loads(spaces)) for label, spaces, _state, _reason in known},
         stopped={label: reason or "" for label, _spaces, state, reason in known if state == "stopped"},
         choices=choices_of(choices),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bridge import renewal
 from bridge.admission import admit
 from bridge.check import Finding
 from bridge.config import Config
@@ -154,6 +155,7 @@ def prepare(config: Config) -> Bridge:
             _tell_left_out(plan, faulty)
             spaces = _open_spaces(ledger, target, plan)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
+            renewal.begin(config, ledger, connection, plan)
             _begin_resyncs(ledger, plan)
             if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever

@@ -266,7 +266,7 @@ class SourceSetup:
                 "confirmed": str(point),
                 "proven": str(point),
                 "written": str(point),
-                "source_epoch": "1",
+                "source_epoch": facts.get("source_epoch", "1"),
                 "system_identifier": str(identity.system_identifier),
                 "timeline": str(identity.timeline),
                 "database": identity.database,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bridge.changes import UNCHANGED, Row
 from bridge.frontier import Token
-from bridge.lsn import LOWEST, Version, split_version
+from bridge.lsn import LOWEST, Version, is_snapshot
 from bridge.mapping import TablePlan, completed
 from bridge.memories import Key
 
@@ -126,8 +126,8 @@ def merge(earlier: Work, later: Work) -> Work:
 
 
 def _streamed(work: Work) -> bool:
-    """Its change came by the stream: only snapshot rows have the ordinal 0."""
-    return work.version != LOWEST and split_version(work.version)[2] > 0
+    """Its change came by the stream."""
+    return work.version != LOWEST and not is_snapshot(work.version)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from bridge.errors import START_AGAIN, BridgeError, ConfigError, Fatal, SlotLost, SourceChanged
+from bridge.errors import RENEW, BridgeError, ConfigError, Fatal, SlotLost, SourceChanged
 from bridge.lsn import Lsn, format_lsn, parse_lsn
 from bridge.postgres import translated
 from cdc.barrier import Waiting, barrier
@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 PLUGIN: Final = "pgoutput"
-NEW_SLOT: Final = f"What the slot held back cannot be streamed any more. {START_AGAIN}"
+MOVED: Final = RENEW.replace("--new-slot", "--new-slot --new-source")
+NEW_SLOT: Final = f"What the slot held back cannot be streamed any more. {RENEW}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,27 +219,29 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
     if identity.system_identifier != ledger.system_identifier:
         raise SourceChanged(
             f"this PostgreSQL is another system ({identity.system_identifier}) than the ledger's ({ledger.system_identifier})",
-            hint=f"Point source.url at the ledger's server. If the data was moved to a new one: {START_AGAIN}",
+            hint=f"Point source.url at the ledger's server. If the data was moved or upgraded to this one: {MOVED}",
         )
     if identity.database != ledger.database:
         raise SourceChanged(
-            f"this is the database {identity.database!r}, the ledger's is {ledger.database!r}", hint="Correct source.url."
+            f"this is the database {identity.database!r}, the ledger's is {ledger.database!r}",
+            hint=f"Correct source.url. If the data was moved to this one: {MOVED}",
         )
     if identity.timeline != ledger.timeline:
         raise SourceChanged(
             f"the server is on timeline {identity.timeline}, the ledger on {ledger.timeline}: it was promoted or restored",
-            hint=f"Commits may be gone that Engram has, and positions repeat. {START_AGAIN}",
+            hint=f"Commits may be gone that Engram has, and positions repeat. {RENEW}",
         )
     if slot is None:
         raise SlotLost(f"the replication slot {ledger.slot!r} is not there", hint=NEW_SLOT)
     if slot.plugin != ledger.plugin:
         raise SourceChanged(
             f"the slot {slot.name!r} has the plugin {slot.plugin!r}, the ledger's had {ledger.plugin!r}",
-            hint=f"Somebody made another slot of that name. Name another slot (source.slot). {START_AGAIN}",
+            hint=f"Somebody made another slot of that name. Name another one (source.slot). {RENEW}",
         )
     if slot.database != ledger.database:
         raise SourceChanged(
-            f"the slot {slot.name!r} belongs to the database {slot.database!r}", hint="Name another slot in source.slot."
+            f"the slot {slot.name!r} belongs to the database {slot.database!r}",
+            hint=f"Somebody made another slot of that name. Name another one (source.slot). {RENEW}",
         )
     if slot.lost is not None:
         raise SlotLost(f"the replication slot {slot.name!r} was invalidated ({slot.lost})", hint=NEW_SLOT)
@@ -246,7 +249,7 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
         raise SourceChanged(
             f"the slot {slot.name!r} was moved on to {format_lsn(slot.confirmed_flush_lsn)},"
             f" the ledger has confirmed {format_lsn(ledger.confirmed)}",
-            hint=f"Something else reads this slot, or the ledger is an old copy. What is between was missed. {START_AGAIN}",
+            hint=f"Something else reads this slot, or the ledger is an old copy. What is between was missed. {RENEW}",
         )
 
 

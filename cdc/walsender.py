@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 import psycopg
 from psycopg import pq
 
-from bridge.errors import START_AGAIN, BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
+from bridge.errors import RENEW, BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
 from bridge.lsn import Lsn
 from bridge.postgres import connect, send_as_it_is, translate, translated
 from cdc.slot import NEW_SLOT, inspect_slot, server_options, start_statement
@@ -270,9 +270,7 @@ class WalReader:
                 hint=NEW_SLOT,
             )
         if message.startswith("publication ") and error.sqlstate == "42704":
-            return ConfigError(
-                f"{message}, or did not when a change was made", hint=f"Make the publication again. Or: {START_AGAIN}"
-            )
+            return ConfigError(f"{message}, or did not when a change was made", hint=f"Make the publication again. Or: {RENEW}")
         return translate(error)
 
     def _holder(self) -> str | None:

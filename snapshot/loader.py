@@ -11,8 +11,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import psycopg
 
@@ -26,6 +27,7 @@ from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.recorder import Recorder
+from bridge.unchanged import Differing, differing
 from bridge.works import Kind, Work
 from snapshot.chunks import plan_chunks, reached, read_chunk
 from snapshot.plan import Chunk
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 5.0
+PAGE = 2_000
+"""Rows of a resync that are compared with the ledger at once."""
+
 IN_MEMORY = 16 * 1024 * 1024
 """Characters of a chunk that a worker holds, so that its COPY, and with it its snapshot, ends whatever the target does."""
 
@@ -51,8 +56,9 @@ class TableProgress:
 class Loader:
     """Loads what the ledger says is not loaded yet. `version` is the one of all snapshot rows of this source epoch.
 
-    `refreshing`: tables that are loaded again (resync). Their rows lose against every version that is known of their keys, so
-    each wishes to be read again as well.
+    `refreshing`: tables that are loaded again (resync). Their rows that are as the ledger says need no lane
+    (`bridge.unchanged`); the others lose against every version of this epoch that is known of their keys, so each wishes to be
+    read again as well.
     """
 
     url: str
@@ -211,28 +217,42 @@ class Loader:
     def _read(self, connection: psycopg.Connection, plan: TablePlan, chunk: Chunk) -> None:
         """Put the rows of one chunk into their lanes. Raises SourceUnavailable and Fatal; then the token is left behind."""
         token = Token(threading.Lock(), streamed=False)
-        rows = 0
-        for row in _ahead(read_chunk(connection, plan.table, chunk)):
-            if rows % ROOM_EVERY == 0 and not self._room():
+        found = _Counted(_ahead(read_chunk(connection, plan.table, chunk)))
+        for put, (key, row, parked) in enumerate(self._to_put(plan, found)):
+            if put % ROOM_EVERY == 0 and not self._room():
                 return
-            self._put(plan, row, token)
-            rows += 1
+            self._put(plan, key, row, token, parked=parked)
+        if self._ending.is_set():
+            return
         self.pool.wake()
-        whole = ChunkToken(plan.number, chunk.number, token, reached(connection), rows)
+        whole = ChunkToken(plan.number, chunk.number, token, reached(connection), found.rows)
         token.closed = True
         with self._lock:
             self._tokens[(plan.number, chunk.number)] = whole
         self.recorder.watch(whole)
         self._settle()
 
-    def _put(self, plan: TablePlan, row: Row, token: Token) -> None:
+    def _to_put(self, plan: TablePlan, rows: Iterable[Row]) -> Iterator[Differing]:
+        """The rows that need their lanes: all of a first load, of a resync those that differ from the ledger."""
+        if plan.number not in self.refreshing:
+            for row in rows:
+                yield Differing(plan.key_of(row), row, parked=False)
+            return
+        waiting = iter(rows)
+        while page := list(islice(waiting, PAGE)):
+            if self._ending.is_set():
+                return
+            yield from differing(self.ledger, plan, page)
+
+    def _put(self, plan: TablePlan, key: str, row: Row, token: Token, *, parked: bool) -> None:
         work = Work(
             plan=plan,
-            key=plan.key_of(row),
+            key=key,
             kind=Kind.ROW,
             row=row,
             version=self.version,
             refresh=plan.number in self.refreshing,
+            retry=parked,
             background=True,
             size=row_size(row),
         )
@@ -266,6 +286,19 @@ class Loader:
         position = max((chunk.reached for chunk in self.ledger.chunks(plan.number)), default=0)
         self.ledger.loaded(plan.number, position)
         logger.info("a table is loaded", extra={"table": plan.table.label})
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The same rows, counted as they go by."""
+
+    each: Iterable[Row]
+    rows: int = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self.each:
+            self.rows += 1
+            yield row
 
 
 def _ahead(rows: Iterator[Row]) -> Iterator[Row]:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bridge.cli.options import ConfigFile, LedgerOnly, open_book
+from bridge.cli.options import ConfigFile, LedgerOnly, existing_ledger, load, open_book
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
 from bridge.ledger import RESYNC_ASKED
 
 
 def resync(
-    tables: Annotated[list[str], typer.Argument(help="Tables as `status` shows them: public.orders.")],
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables as `status` shows them: public.orders.")] = None,
     config: ConfigFile = None,
     ledger: LedgerOnly = None,
+    new_slot: Annotated[
+        bool, typer.Option("--new-slot", help="All tables, and from a new slot: the old one, or its history, is lost.")
+    ] = False,
+    new_source: Annotated[
+        bool, typer.Option("--new-source", help="With --new-slot: the same data lives on another server or in another database.")
+    ] = False,
 ) -> int:
-    """Read whole tables again and mend what differs; also the way back for a table that was stopped."""
+    """Read whole tables again and mend what differs; also the way back for a table that was stopped, and for a lost slot."""
+    if new_slot:
+        return _new_slot(tables, config, ledger, new_source=new_source)
+    if new_source or not tables:
+        raise ConfigError(
+            "--new-source goes with --new-slot" if new_source else "no table is named",
+            hint="engram-bridge resync public.orders; or engram-bridge resync --new-slot for all of them.",
+        )
     book = open_book(config, ledger)
     known = {record.label: record for record in book.tables()}
     for name in tables:
@@ -50,6 +64,27 @@ def resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     book.drop_fact("paused")
     book.close()
     make_console().print("it goes on")
+    return 0
+
+
+def _new_slot(tables: list[str] | None, config: Path | None, ledger: str | None, *, new_source: bool) -> int:
+    """Note that the next run has to make a new slot, and what that will cost."""
+    from bridge import renewal
+
+    if tables:
+        raise ConfigError("--new-slot is for all tables at once", hint="engram-bridge resync --new-slot")
+    settings = load(config, None, None, ledger)
+    book = existing_ledger(settings)
+    try:
+        book.acquire()
+        slot = book.facts().get("slot")
+        wanted = renewal.ask(settings, book, new_source=new_source)
+    finally:
+        book.close()
+    say = make_console().print
+    say("the next run makes a new slot and reads all tables again: what is the same in Engram is not written again")
+    if wanted.moved:
+        say(f"if the old server still runs, its slot keeps WAL: there, SELECT pg_drop_replication_slot('{slot}');")
     return 0
 
 

@@ -57,6 +57,17 @@ def read_entries(connection: Connection, table: int, keys: Sequence[str]) -> dic
     return found
 
 
+def read_digests(connection: Connection, table: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Digests of body and references of the live ones among these keys."""
+    m = tables.memories.c
+    found: dict[str, tuple[str, str]] = {}
+    query = select(m.key, m.digest, m.refs).where(m.tbl == bindparam("t"), m.key.in_(bindparam("k", expanding=True)), m.live)
+    for start in range(0, len(keys), BATCH):
+        for key, body, references in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+            found[key] = (body, references)
+    return found
+
+
 def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict[str, Parked]:
     """The parked ones among these keys."""
     p = tables.parked.c

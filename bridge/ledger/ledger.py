@@ -168,6 +168,17 @@ class Ledger:
         with self.reading() as connection:
             return books.read_entries(connection, table, keys)
 
+    def digests(self, table: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Digests of body and references of the live ones among these keys."""
+        with self.reading() as connection:
+            return books.read_digests(connection, table, keys)
+
+    def parked_of(self, table: int) -> set[str]:
+        """The parked keys of a table, those that were dropped too."""
+        p = tables.parked.c
+        with self.reading() as connection:
+            return set(connection.execute(select(p.key).where(p.tbl == table)).scalars())
+
     def parked(self, table: int, keys: Sequence[str]) -> dict[str, Parked]:
         """The parked ones among these keys."""
         with self.reading() as connection:

@@ -109,17 +109,17 @@ def test_a_slot_changed_behind_our_back_is_found(rig: Rig, postgres: SandboxPost
     finds(rig, f"the slot '{rig.slot}' was moved on", "What is between was missed")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')", f"select pg_create_physical_replication_slot('{rig.slot}', true)")
-    finds(rig, "has the plugin None, the ledger's had 'pgoutput'", "a new ledger, a new slot")
+    finds(rig, "has the plugin None, the ledger's had 'pgoutput'", "engram-bridge resync --new-slot")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot,))
         try:
-            finds(rig, "belongs to the database 'postgres'", "Name another slot")
+            finds(rig, "belongs to the database 'postgres'", "Name another one")
         finally:
             connection.execute("select pg_drop_replication_slot(%s)", (rig.slot,))
 
-    finds(rig, f"the replication slot '{rig.slot}' is not there", "Start again with a new ledger, a new slot, and new spaces")
+    finds(rig, f"the replication slot '{rig.slot}' is not there", "engram-bridge resync --new-slot")
 
 
 def keep_ledger(rig: Rig, folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_another_server_database_or_history_is_found(own_postgres: SandboxPostgr
     own_postgres.start()
     with psycopg.connect(ours, autocommit=True) as connection:
         assert connection.execute("select pg_promote()").fetchone() == (True,)
-    finds(rig, "the server is on timeline 2, the ledger on 1", "Start again with a new ledger, a new slot, and new spaces")
+    finds(rig, "the server is on timeline 2, the ledger on 1", "engram-bridge resync --new-slot")
 
 
 def test_a_second_run_is_told_who_is_there(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from bridge.check import Finding, setting, source_findings
 from bridge.check_places import duration, place_findings
 from bridge.check_report import Report, TableSummary
 from bridge.config import Target
-from bridge.errors import START_AGAIN
+from bridge.errors import RENEW
 from bridge.facts import (
     Facts,
     LedgerFacts,
@@ -95,7 +95,7 @@ RULES = [
         "slot.lost",
         "error",
         "is lost (wal_removed)",
-        START_AGAIN,
+        RENEW,
     ),
     (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use the ledger it belongs to"),
     (_facts(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
@@ -195,7 +195,7 @@ RULES = [
         "ledger.timeline",
         "error",
         "the ledger's is 3",
-        START_AGAIN,
+        RENEW,
     ),
     (
         _facts(ledger=replace(OWN, spaces={"public.users": ("users-0", "users-1")}), slot=SLOT),
@@ -218,7 +218,7 @@ RULES = [
         "slot.missing",
         "error",
         "is gone",
-        START_AGAIN,
+        RENEW,
     ),
     (_facts(ledger=OWN, slot=replace(SLOT, confirmed=101)), "slot.ahead", "error", "0/65, the ledger only up to 0/64", "older"),
 ]

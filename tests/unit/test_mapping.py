@@ -176,7 +176,7 @@ def test_foreign_keys_become_references() -> None:
     assert set(by_name) == {"orders_user_fkey", "orders_price_fkey"}
     assert by_name["orders_user_fkey"].to == "123"
     edges = [Edge(r.constraint, r.parent, r.to, r.lookup) for r in memory.references]
-    references = json.loads(plan.references_json(memory, edges))
+    references = json.loads(plan.references_json(memory.references, edges))
     assert {
         "type": "references",
         "constraint": "orders_user_fkey",
