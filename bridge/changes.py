@@ -77,7 +77,8 @@ class RowChange:
 
     `old` is sent for deletes and for updates whose identity changed or is full. With `old_is_full` false its columns outside
     the identity are None and are not values. `new` has been completed from a full old row already; what is still `UNCHANGED`
-    has to be read again. `ordinal` counts row changes and truncates of the transaction from 1, before any filter.
+    has to be read again. `ordinal` counts row changes and truncates of the transaction from 1, before any filter. `ambiguous`:
+    some of what is UNCHANGED may have changed, and was sent in a way that does not tell its value.
     """
 
     kind: Literal["insert", "update", "delete"]
@@ -86,6 +87,7 @@ class RowChange:
     old: Row | None
     old_is_full: bool
     ordinal: int
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ class Source(_Section):
     publication: str = Field(
         default="engram_bridge", min_length=1, max_length=63, description="Name of the publication; made by the first run."
     )
+    plugin: Literal["pgoutput", "wal2json"] = Field(
+        default="pgoutput",
+        description="What writes the stream on the server: pgoutput, which each server has, or wal2json. Fixed by the first run.",
+    )
 
     @field_validator("url")
     @classmethod

@@ -190,7 +190,7 @@ class Intake:
             self._put(plan, old_key, Kind.DELETE, old if plan.keyless else None, change.ordinal)
         if new_key is not None:
             moved = old_key is not None and old_key != new_key
-            self._put(plan, new_key, Kind.ROW, new, change.ordinal, carries=not moved)
+            self._put(plan, new_key, Kind.ROW, new, change.ordinal, carries=not moved and not change.ambiguous)
 
     def _put(self, plan: TablePlan, key: str, kind: Kind, row: Row | None, ordinal: int, *, carries: bool = True) -> None:
         assert self._begin is not None
@@ -234,8 +234,11 @@ class Intake:
 def broken(plan: TablePlan, relation: Relation) -> str | None:
     """Why the announced definition cannot be carried by this plan; None when it can.
 
-    That a column of the plan is not announced says nothing here: the announcement can be older than the column.
+    That a column of the plan is not announced says nothing here: the announcement can be older than the column. A table that is
+    announced without an oid is not in the catalogue any more.
     """
+    if not relation.oid:
+        return "it was dropped or renamed"
     announced = {column.name: column for column in relation.columns}
     for column in plan.table.columns:
         now = announced.get(column.name)

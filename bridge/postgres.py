@@ -49,6 +49,9 @@ KEEPALIVES = {
 SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 """Parameters of a connection string that nobody may see."""
 
+_HALF = 1 << 31
+_WRAP = 1 << 32
+
 _UNAVAILABLE = ("08", "57", "53", "55006", "55P03", "25006", "25P0", "40")
 """SQLSTATEs that go away by themselves: connection, shutdown and cancel, resources, object in use, locks, read-only, rollback."""
 
@@ -176,3 +179,21 @@ def password_free(url: str) -> str:
     for secret in SECRETS:
         parameters.pop(secret, None)
     return make_conninfo("", **{name: str(value) for name, value in parameters.items()})
+
+
+def snapshot_sees(snapshot: str, xid: int) -> bool:
+    """Whether `snapshot` (`xmin:xmax:xip,…` of 64-bit ids, as `pg_current_snapshot` prints) sees a committed 32-bit `xid`.
+
+    The id is widened to the one nearest to `xmax`: ids that are in use never lie 2^31 or more apart (manual, "Preventing
+    Transaction ID Wraparound Failures"). Raises ValueError when `snapshot` is no snapshot.
+    """
+    xmin_text, xmax_text, running = snapshot.split(":")
+    xmin, xmax = int(xmin_text), int(xmax_text)
+    wide = xmax - xmax % _WRAP + xid
+    if wide - xmax >= _HALF and wide >= _WRAP:
+        wide -= _WRAP
+    elif xmax - wide > _HALF:
+        wide += _WRAP
+    if wide < xmin:
+        return True
+    return wide < xmax and str(wide) not in running.split(",")

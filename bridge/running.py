@@ -344,7 +344,8 @@ def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) 
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             setup = SourceSetup(config, ledger, connection, names)
             setup.verify()
-            stream = StreamSource(config.source.url, source.slot, source.publication, start=start)
+            plugin = config.source.plugin
+            stream = StreamSource(config.source.url, source.slot, source.publication, plugin=plugin, start=start)
             try:
                 setup.verify()  # again, now that we hold the slot: nobody can have made another one in between
             except BaseException:

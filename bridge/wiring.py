@@ -211,11 +211,15 @@ class SourceSetup:
     notes: list[str] = field(default_factory=list)
 
     def prepare(self) -> SourceFacts:
-        """The slot of this ledger: verified when it has one, made when it has none. Raises SourceChanged and SlotLost."""
+        """The slot of this ledger: verified when it has one, made when it has none.
+
+        Raises SourceChanged, SlotLost, and ConfigError when it is of another plugin than the configured one.
+        """
         facts = self.ledger.facts()
         if "consistent_point" not in facts:
             self._make(facts)
         else:
+            slots.verify_plugin(facts.get("plugin", slots.PLUGIN), self.config.source.plugin)
             self.verify()
             self._join(facts["publication"])
         facts = self.ledger.facts()
@@ -237,6 +241,7 @@ class SourceSetup:
                 database=facts["database"],
                 slot=facts["slot"],
                 confirmed=int(facts["confirmed"]),
+                plugin=facts.get("plugin", slots.PLUGIN),
             ),
         )
 
@@ -257,10 +262,11 @@ class SourceSetup:
         identity = source_identity(self.config)
         replicating = connect(self.config.source.url, application_name="engram-bridge setup", replication=True)
         with replicating as walsender, self._holders_named():
-            point = slots.create_slot(walsender, name)
+            point = slots.create_slot(walsender, name, self.config.source.plugin)
         self.ledger.put_facts(
             {
                 "slot": name,
+                "plugin": self.config.source.plugin,
                 "publication": publication,
                 "consistent_point": str(point),
                 "confirmed": str(point),

@@ -34,9 +34,15 @@ __all__ = [
     "start_statement",
     "system_identity",
     "verify",
+    "verify_plugin",
 ]
 
 PLUGIN: Final = "pgoutput"
+WAL2JSON: Final = "wal2json"
+NO_PLUGIN: Final = (
+    "Install wal2json on the PostgreSQL server (Debian and Ubuntu: apt install postgresql-<version>-wal2json; RPM: "
+    "wal2json_<version>), which needs no restart; or take source.plugin: pgoutput, which every server has."
+)
 MOVED: Final = RENEW.replace("--new-slot", "--new-slot --new-source")
 NEW_SLOT: Final = f"What the slot held back cannot be streamed any more. {RENEW}"
 
@@ -105,12 +111,28 @@ class LedgerFacts:
     plugin: str = PLUGIN
 
 
-def server_options(server_version: int, publication: str) -> dict[str, str]:
+WAL2JSON_OPTIONS: Final = {
+    "format-version": "2",
+    "include-transaction": "true",
+    "include-lsn": "true",
+    "include-xids": "true",
+    "include-timestamp": "true",
+    "include-type-oids": "true",
+    "include-types": "false",
+    "actions": "insert,update,delete,truncate",
+}
+"""No `add-tables` and no `filter-tables`: a list of names would leave out partitions that are made later and tables that are
+renamed, and ordinals would not repeat when the list changes between two deliveries (law 2)."""
+
+
+def server_options(server_version: int, publication: str, plugin: str = PLUGIN) -> dict[str, str]:
     """The options of START_REPLICATION for a server of this `server_version_num`.
 
-    Protocol 1, never streaming (law 2). `messages` came with 14; below, a heartbeat needs a table. The list of publications is
-    itself a list of SQL identifiers, hence the double quotes.
+    pgoutput: protocol 1, never streaming (law 2). `messages` came with 14; below, a heartbeat needs a table. The list of
+    publications is itself a list of SQL identifiers, hence the double quotes.
     """
+    if plugin == WAL2JSON:
+        return dict(WAL2JSON_OPTIONS)
     quoted = publication.replace('"', '""')
     options = {"proto_version": "1", "publication_names": f'"{quoted}"'}
     if server_version >= 140000:
@@ -126,15 +148,15 @@ def start_statement(slot: str, start: Lsn, options: dict[str, str]) -> sql.Compo
     )
 
 
-def create_slot(walsender: psycopg.Connection, name: str) -> Lsn:
+def create_slot(walsender: psycopg.Connection, name: str, plugin: str = PLUGIN) -> Lsn:
     """Make the slot on a replication connection; answers its consistent point, from which on it streams.
 
     Waits, inside the server, for transactions that are running and have written. Raises ConfigError when the server does not
-    allow it (wal_level, the role, the number of slots), Fatal when the name is taken.
+    allow it (wal_level, the role, the number of slots) or lacks the plugin, Fatal when the name is taken.
     """
     option = "(SNAPSHOT 'nothing')" if walsender.info.server_version >= 150000 else "NOEXPORT_SNAPSHOT"
     statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL {} {}").format(
-        sql.Identifier(name), sql.Identifier(PLUGIN), sql.SQL(option)
+        sql.Identifier(name), sql.Identifier(plugin), sql.SQL(option)
     )
     with translated():
         try:
@@ -161,6 +183,8 @@ def _refusal(error: psycopg.Error, name: str) -> BridgeError | None:
         return Fatal(message, hint="Name another slot in source.slot, or drop that one if nobody needs it.")
     if isinstance(error, psycopg.errors.InvalidName):
         return ConfigError(message, hint="A slot's name has lower-case letters, digits and underscores only, 63 at most.")
+    if isinstance(error, psycopg.errors.UndefinedFile):
+        return ConfigError(message, hint=NO_PLUGIN)
     return None
 
 
@@ -208,6 +232,17 @@ def system_identity(walsender: psycopg.Connection) -> SystemIdentity:
     if row is None:
         raise Fatal("PostgreSQL did not say which system it is")
     return SystemIdentity(str(row[0]), int(row[1]), str(row[3]))
+
+
+def verify_plugin(ledger: str, configured: str) -> None:
+    """The plugin of a ledger stays: the other one counts changes otherwise, and versions would not repeat. Raises ConfigError."""
+    if ledger != configured:
+        raise ConfigError(f"this ledger was begun with {ledger}, and source.plugin says {configured}", hint=other_plugin(ledger))
+
+
+def other_plugin(ledger: str) -> str:
+    """The remedy for a ledger of another plugin than the configured one."""
+    return f"Set source.plugin: {ledger}. To change the plugin: {RENEW}"
 
 
 def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, Self
 
 import psycopg
 
@@ -12,14 +12,81 @@ from bridge.changes import Event
 from bridge.errors import ConfigError
 from bridge.lsn import Lsn, parse_lsn
 from bridge.postgres import translated
+from cdc import wal2json
 from cdc.assembler import Assembler
-from cdc.pgoutput import decode
-from cdc.walsender import BATCH, WalReader
+from cdc.definitions import Definitions
+from cdc.pgoutput import Begin, decode
+from cdc.slot import PLUGIN, WAL2JSON
+from cdc.wal2json_assembler import Wal2JsonAssembler
+from cdc.walsender import BATCH, Raw, WalReader
 
 WAKE_UP = 0.5
 """Seconds after which iteration yields an empty batch, so that the consumer can look around."""
 
 MESSAGES_FROM = 140000
+
+
+class Interpreter(Protocol):
+    """Makes events of what a plugin sends."""
+
+    def events(self, raw: Sequence[Raw]) -> list[Event]:
+        """The events of some messages, in their order. Raises ProtocolError."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class _PgOutput:
+    def __init__(self) -> None:
+        self._assembler = Assembler()
+
+    def events(self, raw: Sequence[Raw]) -> list[Event]:
+        events: list[Event] = []
+        append, assemble, keepalive = events.append, self._assembler.assemble, self._assembler.keepalive
+        for _start, end, payload in raw:
+            event = keepalive(end) if payload is None else assemble(decode(payload))
+            if event is not None:
+                append(event)
+        return events
+
+    def close(self) -> None:
+        pass
+
+
+class _Wal2Json:
+    """All of a batch is decoded before the first of it is assembled, so that the catalogue is asked once for all of it."""
+
+    def __init__(self, url: str, tend: Callable[[], None]) -> None:
+        self._decoder = wal2json.Decoder()
+        self._assembler = Wal2JsonAssembler()
+        self._definitions = Definitions(url, tend=tend)
+
+    def events(self, raw: Sequence[Raw]) -> list[Event]:
+        decode, xid = self._decoder.decode, self._assembler.xid
+        names, xids = set(), {xid} if xid is not None else set()
+        messages: list[tuple[Lsn, wal2json.Message | None]] = []
+        for _start, end, payload in raw:
+            message = None if payload is None else decode(payload)
+            if isinstance(message, wal2json.Change):
+                names.add((message.form.schema, message.form.table))
+            elif isinstance(message, Begin):
+                xids.add(message.xid)
+            elif isinstance(message, wal2json.Truncate):
+                names.add((message.schema, message.table))
+            messages.append((end, message))
+        if names:
+            self._assembler.define(self._definitions.of(names, xids))
+        events: list[Event] = []
+        append, assemble = events.append, self._assembler.assemble
+        for end, message in messages:
+            if message is not None:
+                assemble(message, append)
+            elif (keepalive := self._assembler.keepalive(end)) is not None:
+                append(keepalive)
+        return events
+
+    def close(self) -> None:
+        self._definitions.close()
 
 
 class StreamSource:
@@ -36,15 +103,22 @@ class StreamSource:
         slot: str,
         publication: str,
         *,
+        plugin: str = PLUGIN,
         start: Lsn = 0,
         server_version: int | None = None,
         status_interval: float = 5.0,
         batch: int = BATCH,
     ) -> None:
         self._reader = WalReader(
-            url, slot, publication, start=start, server_version=server_version, status_interval=status_interval
+            url,
+            slot,
+            publication,
+            plugin=plugin,
+            start=start,
+            server_version=server_version,
+            status_interval=status_interval,
         )
-        self._assembler = Assembler()
+        self._interpreter: Interpreter = _Wal2Json(url, self._reader.tend) if plugin == WAL2JSON else _PgOutput()
         self._batch = batch
 
     def __enter__(self) -> Self:
@@ -63,13 +137,7 @@ class StreamSource:
 
         Raises SourceUnavailable when the stream breaks, SlotLost, and ProtocolError for what cannot be understood.
         """
-        events: list[Event] = []
-        append, assemble, keepalive = events.append, self._assembler.assemble, self._assembler.keepalive
-        for _start, end, payload in self._reader.read(timeout, self._batch):
-            event = keepalive(end) if payload is None else assemble(decode(payload))
-            if event is not None:
-                append(event)
-        return events
+        return self._interpreter.events(self._reader.read(timeout, self._batch))
 
     def confirm(self, lsn: Lsn) -> None:
         """Everything up to this end position is durable with us: the slot may let it go. Never moves back."""
@@ -81,10 +149,12 @@ class StreamSource:
 
     def close(self) -> None:
         """Tell the server the confirmed position and end the stream. Raises SourceUnavailable when it was broken already."""
+        self._interpreter.close()
         self._reader.close()
 
     def abandon(self) -> None:
         """End without telling the slot anything."""
+        self._interpreter.close()
         self._reader.abandon()
 
     @property

