@@ -131,7 +131,8 @@ def _target(target: TargetFacts) -> Iterator[Finding]:
                 "target.foreign",
                 name,
                 f"the space {name} holds memories that are not this ledger's",
-                "Name other spaces (target.space_prefix or tables.<table>.space), use their ledger, or empty the server.",
+                "Use their ledger; or take them over (run --adopt), have them forgotten (run --wipe), or name other spaces "
+                "(target.space_prefix or tables.<table>.space).",
             )
 
 

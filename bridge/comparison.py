@@ -68,7 +68,7 @@ def _suspicion(plan: TablePlan, key: str) -> Work:
 def _unknown(shop: Workshop, space: str, stored: Stored) -> Work | None:
     """A suspicion for a memory that the ledger does not know, if it is one of ours."""
     stamp = stored.stamp()
-    if stamp is None or stamp.ledger != shop.ledger_id:
+    if stamp is None or (stamp.ledger != shop.ledger_id and stamp.ledger not in shop.adopted):
         return None
     plan = next((one for one in shop.mapping.generations(stamp.table) if space in one.spaces), None)
     if plan is None or plan.prefix + stamp.key != stored.memory_id:

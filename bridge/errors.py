@@ -30,7 +30,7 @@ START_AGAIN: Final = (
     "Start again with a new ledger, a new slot, and new spaces (target.space_prefix) or an empty server; "
     "see docs/runbook.md, Starting again."
 )
-"""When ledger and target cannot be brought together any more. Spaces with memories of one ledger are refused to another."""
+"""When ledger and target cannot be brought together any more. A space with memories of one ledger is refused to another."""
 
 RENEW: Final = (
     "Stop the run; then `engram-bridge resync --new-slot`, and start `run` again: all tables are compared, and only rows that "

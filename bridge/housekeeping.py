@@ -26,6 +26,7 @@ from bridge.works import Kind, Work
 from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
+    from bridge.adoption import Adoption
     from bridge.watch import TargetWatch
     from snapshot.loader import Loader
 
@@ -95,6 +96,7 @@ class Housekeeping:
     resyncs: set[int]
     source: Source
     watch: TargetWatch | None = None
+    adoption: Adoption | None = None
     look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
     _reloads: list[tuple[TablePlan, Token | None]] = field(default_factory=list)
@@ -137,6 +139,11 @@ class Housekeeping:
     def reloading(self) -> bool:
         """A table is to be read whole."""
         return bool(self._reloads)
+
+    @property
+    def adopting(self) -> bool:
+        """Memories of another ledger are still being dealt with."""
+        return self.adoption is not None and not self.adoption.ended
 
     def _run(self, work: Callable[[], None]) -> None:
         while not self._ending.wait(BEAT_SECONDS):
@@ -273,6 +280,8 @@ class Housekeeping:
         In a thread of its own, since it waits for room in the lanes.
         """
         self._begin_asked()
+        if self.adoption is not None:
+            self.adoption.step()
         for plan, token in list(self._reloads):
             if self._put_rows(plan, token):
                 self._reloads.remove((plan, token))

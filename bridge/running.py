@@ -6,6 +6,7 @@ the housekeeping: measurements for `status`, requests of other processes, parked
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from bridge import renewal
 from bridge.admission import admit
+from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
 from bridge.check import Finding
 from bridge.config import Config
 from bridge.embedding import Embedders
@@ -42,7 +44,6 @@ from bridge.wiring import (
     open_embedders,
     open_ledger,
     open_target,
-    refuse_foreign_spaces,
     unfit,
 )
 from bridge.workshop import Workshop
@@ -128,6 +129,7 @@ class Bridge:
             and self.watch.repaired
             and not self.housekeeping.resyncs
             and not self.housekeeping.reloading
+            and not self.housekeeping.adopting
             and sum(lane.load.background + lane.doing for lane in self.pool.lanes) == 0
         )
 
@@ -137,7 +139,7 @@ class Bridge:
             return fence(flush_position(connection))
 
 
-def prepare(config: Config) -> Bridge:
+def prepare(config: Config, occupied: Occupied = Occupied.REFUSE) -> Bridge:
     """Everything up to the first row, in the order of law 2, and the parts put together.
 
     Nothing is written before source and target have been found fit. Raises ConfigError, CheckFailed, LedgerHeld, SourceChanged,
@@ -153,7 +155,7 @@ def prepare(config: Config) -> Bridge:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
             _tell_left_out(plan, faulty)
-            spaces = _open_spaces(ledger, target, plan)
+            spaces = _open_spaces(ledger, target, plan, occupied)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)
             _begin_resyncs(ledger, plan)
@@ -193,19 +195,16 @@ def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
             logger.error("a table is not carried: %s", found.what, extra={"table": label, "hint": found.remedy})
 
 
-def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan) -> dict[str, bool]:
-    """Open all spaces, refuse foreign ones, and note which were empty when this ledger began."""
-    pristine = {}
+def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occupied) -> dict[str, bool]:
+    """Open all spaces, deal with what others have left in those that are new to this ledger, and note which were empty then."""
     unknown = [space for space in plan.mapping.written if ledger.space(space) is None]
-    counted = refuse_foreign_spaces(target, plan.identity.ledger, unknown)
+    settle([survey(target, plan.mapping, plan.identity.ledger, space) for space in unknown], occupied, ledger, target)
+    pristine = {}
     for space in plan.mapping.written:
-        known = ledger.space(space)
+        counted, known = target.open(space).counted, ledger.space(space)
         if known is None:
-            ledger.put_space(space, pristine=counted[space] == 0)
-            pristine[space] = counted[space] == 0
-        else:
-            target.open(space)
-            pristine[space] = known[0]
+            ledger.put_space(space, pristine=counted == 0)
+        pristine[space] = known[0] if known is not None else counted == 0
     return pristine
 
 
@@ -230,6 +229,7 @@ def _assemble(
         confidence=target.confidence,
         limit=config.target.limit,
         ledger_id=plan.identity.ledger,
+        adopted=frozenset(json.loads(ledger.facts().get(ADOPTED, "[]"))),
         default_when=float(ledger.facts()["created"]),
         retry_first=config.parked.retry_first,
         retry_last=config.parked.retry_last,
@@ -263,8 +263,10 @@ def _assemble(
     watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = watch
     housekeeping.look = keeper.look
+    housekeeping.adoption = Adoption.of(shop, watch)
     keeper.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
+    housekeeping.adoption.begin()
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, pool, stream, loader, watch, housekeeping)
 
 

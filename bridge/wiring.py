@@ -21,7 +21,7 @@ from bridge.config import Config
 from bridge.embedding import Embedders, open_cache
 from bridge.embedding.profiles import HASHING
 from bridge.engram.client import Address, EngramTarget
-from bridge.errors import BridgeError, ConfigError, Fatal, LedgerError
+from bridge.errors import BridgeError, ConfigError, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import FILLING, Generations, Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
@@ -341,24 +341,3 @@ def slot_figures(config: Config, name: str) -> SlotFigures:
         restart_lsn=slot.restart_lsn or 0,
         confirmed_lsn=slot.confirmed_flush_lsn or 0,
     )
-
-
-def refuse_foreign_spaces(target: EngramTarget, ledger_id: str, spaces: list[str]) -> dict[str, int]:
-    """Open every space; answers how many rows count in each. Raises Fatal for one that holds memories which are not ours."""
-    counted = {}
-    for space in spaces:
-        state = target.open(space)
-        counted[space] = state.counted
-        if state.counted == 0:
-            continue
-        for number, stored in enumerate(target.scan(space)):
-            stamp = stored.stamp()
-            if stamp is None or stamp.ledger != ledger_id:
-                whose = "another ledger" if stamp else "something else"
-                raise Fatal(
-                    f"the space {space!r} holds memories of {whose}",
-                    hint="Name other spaces (target.space_prefix or tables.<table>.space), or empty the server.",
-                )
-            if number >= 1000:
-                break
-    return counted

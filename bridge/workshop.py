@@ -30,9 +30,10 @@ class Workshop:
     """The parts of one running bridge, as its lanes see them.
 
     `visible_below`: versions under it belong to transactions that every new statement sees. `limit`: live memories that a space
-    may hold. `epoch`: number of the target's start that is known. `lost` is told of tables without a key of which Engram lacks
-    rows: they have to be read whole. `stopped`: numbers of tables that are parked as a whole; `floors`: the versions of their
-    last TRUNCATE; both are durable in the ledger before they are here.
+    may hold. `adopted`: ids of other ledgers; what bears their stamps is ours to mend. `epoch`: number of the target's start
+    that is known. `lost` is told of tables without a key of which Engram lacks rows: they have to be read whole. `stopped`:
+    numbers of tables that are parked as a whole; `floors`: the versions of their last TRUNCATE; both are durable in the ledger
+    before they are here.
     """
 
     ledger: Ledger
@@ -44,6 +45,7 @@ class Workshop:
     confidence: float = 0.90
     limit: int = 90_000
     ledger_id: str = ""
+    adopted: frozenset[str] = frozenset()
     default_when: float = 0.0
     clock: Clock = time.monotonic
     wall: Clock = time.time

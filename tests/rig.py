@@ -97,7 +97,11 @@ class Rig:
 
     def catch_up(self, timeout: float = 120.0) -> None:
         """`run --until-caught-up` to its end, which must be 0."""
-        process = self.start("--until-caught-up")
+        self.catch_up_with(timeout=timeout)
+
+    def catch_up_with(self, *arguments: str, timeout: float = 120.0) -> None:
+        """The same with other options of `run`."""
+        process = self.start("--until-caught-up", *arguments)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:

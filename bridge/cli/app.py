@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import bundling, changing, checking, configuring, following, parking, trying
+from bridge.cli import bundling, changing, checking, configuring, following, parking, trying, wiping
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command()(changing.resync)
 app.command()(changing.pause)
 app.command()(changing.resume)
 app.command()(bundling.bundle)
+app.command()(wiping.wipe)
 app.command()(trying.demo)
 app.add_typer(parked_app, name="parked")
 parked_app.command("list")(parking.parked_list)

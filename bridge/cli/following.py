@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from bridge import logs
+from bridge.adoption import Occupied
 from bridge.cli.options import (
     AsJson,
     ConfigFile,
@@ -28,10 +29,11 @@ from bridge.cli.options import (
     existing_ledger,
     load,
 )
+from bridge.cli.wiping import Yes, confirm
 from bridge.config import Config
 from bridge.console import LiveView, render_status
 from bridge.console import console as make_console
-from bridge.errors import BridgeError, Transient
+from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Ledger
 from bridge.ledger.connection import ledger_url
 from bridge.pool import TELL_AGAIN
@@ -47,6 +49,13 @@ def run(
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="End with 0 once everything up to the start is proven.")
     ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over memories that another ledger wrote of these tables; forget what is gone.")
+    ] = False,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Forget everything in spaces that this ledger does not know yet, whoever wrote it.")
+    ] = False,
+    yes: Yes = False,
     verbose: Verbose = False,
     log_format: LogFormat = logs.LogFormat.TEXT,
 ) -> int:
@@ -60,7 +69,7 @@ def run(
     signal.signal(signal.SIGHUP, lambda *_: again.set())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    bridge = _prepare(settings, ending)
+    bridge = _prepare(settings, ending, _occupied(settings, adopt=adopt, wipe=wipe, yes=yes))
     if bridge is None:
         return 0
     try:
@@ -79,7 +88,16 @@ def run(
     return 0
 
 
-def _prepare(settings: Config, ending: threading.Event) -> Any:
+def _occupied(settings: Config, *, adopt: bool, wipe: bool, yes: bool) -> Occupied:
+    """What to do about memories of others. Raises ConfigError for both at once, and for what nobody has confirmed."""
+    if adopt and wipe:
+        raise ConfigError("--adopt keeps what --wipe forgets", hint="Give one of them.")
+    if wipe:
+        confirm(settings, "everything in the spaces of this configuration that are new to its ledger is forgotten", yes=yes)
+    return Occupied.ADOPT if adopt else Occupied.WIPE if wipe else Occupied.REFUSE
+
+
+def _prepare(settings: Config, ending: threading.Event, occupied: Occupied = Occupied.REFUSE) -> Any:
     """Prepare the run. A ledger that has been used waits for source and target; the very first start tells at once."""
     from bridge import running
 
@@ -87,7 +105,7 @@ def _prepare(settings: Config, ending: threading.Event) -> Any:
     wait, told = 0.5, -TELL_AGAIN
     while not ending.is_set():
         try:
-            return running.prepare(settings)
+            return running.prepare(settings, occupied)
         except Transient as error:
             if not resumed:
                 raise

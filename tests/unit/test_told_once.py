@@ -23,7 +23,7 @@ def test_waiting_to_begin_is_told_once(tmp_path: Path, monkeypatch: pytest.Monke
     ending = threading.Event()
     attempts: list[Any] = []
 
-    def refuse(settings: Config) -> Any:
+    def refuse(settings: Config, _occupied: object) -> Any:
         attempts.append(settings)
         if len(attempts) == 12:
             ending.set()
