@@ -28,6 +28,7 @@ from bridge.lane import Lane
 from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.mapping import TablePlan
+from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
@@ -146,6 +147,14 @@ def prepare(config: Config, occupied: Occupied = Occupied.REFUSE) -> Bridge:
     SlotLost, Transient when source or target cannot be reached.
     """
     embedders = open_embedders(config)
+    try:
+        return _prepared(config, embedders)
+    except BaseException:
+        embedders.close()
+        raise
+
+
+def _prepared(config: Config, embedders: Embedders) -> Bridge:
     faulty = admit(config)
     target = open_target(config)
     target.epoch()
@@ -155,6 +164,7 @@ def prepare(config: Config, occupied: Occupied = Occupied.REFUSE) -> Bridge:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
             _tell_left_out(plan, faulty)
+            settle_models(ledger, plan.mapping.numbered.values(), embedders)
             spaces = _open_spaces(ledger, target, plan, occupied)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)

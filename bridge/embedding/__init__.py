@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -28,23 +29,26 @@ def make(model: str, options: ModelOptions | None = None) -> Embedder:
     Raises ConfigError when there is none or its vectors do not fit, EmbedderUnavailable when an endpoint does not answer.
     """
     options = options or ModelOptions()
-    embedder: Embedder
     if model == HASHING:
         return HashingEmbedder()
-    if is_endpoint(model):
-        embedder = EndpointEmbedder(model, options)
-    else:
-        from bridge.embedding.transformer import TransformerEmbedder
-
-        embedder = TransformerEmbedder(named(model), options)
-    require_fit(embedder.name, embedder.dimensions)
+    embedder = EndpointEmbedder(model, options) if is_endpoint(model) else _transformer(named(model), options)
     try:
+        require_fit(embedder.name, embedder.dimensions)
         probe(embedder)
     except BridgeError as error:
+        embedder.close()
         if type(error) is BridgeError:
             raise ConfigError(f"embedding.model: {error}", hint=error.hint) from error
         raise
     return embedder
+
+
+@lru_cache(maxsize=8)
+def _transformer(name: str, options: ModelOptions) -> Embedder:
+    """A model in this process's memory: a start that waits for PostgreSQL begins again, but loads it once."""
+    from bridge.embedding.transformer import TransformerEmbedder
+
+    return TransformerEmbedder(name, options)
 
 
 class Embedders:

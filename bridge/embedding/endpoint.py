@@ -51,7 +51,7 @@ class EndpointEmbedder:
 
     kept = True
 
-    def __init__(self, url: str, options: ModelOptions, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, options: ModelOptions) -> None:
         """Find out of which kind it is and how long its vectors are.
 
         Raises ConfigError when it cannot be used, EmbedderUnavailable when it does not answer.
@@ -59,23 +59,30 @@ class EndpointEmbedder:
         settings = options.endpoint
         headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
         timeout = httpx.Timeout(settings.timeout, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(headers=headers, timeout=timeout, transport=transport)
+        self._client = httpx.Client(headers=headers, timeout=timeout)
         self._options = options
         self._breaker = Breaker()
         self._kind, self._url = settings.kind, url
         self.name = settings.name or _place(url)
-        base = url.rstrip("/")
+        self.dimensions = 0
+        try:
+            self._look(url.rstrip("/"))
+        except BaseException:
+            self._client.close()
+            raise
+
+    def _look(self, base: str) -> None:
+        """What kind it is, where it is asked, how long its vectors are, and which model makes them."""
         if self._kind is None:
             self._kind = next((kind for kind, path in _PATHS.items() if base.endswith(path)), None)
         if self._kind is None:
             self._kind, self._url = self._detected(base)
         elif not base.endswith(_PATHS[self._kind]):
             self._url = base.removesuffix("/v1") + _PATHS[self._kind]
-        self.dimensions = 0
         self.dimensions = self._first().shape[1]
         revision = self._revision(self._url.removesuffix(_PATHS[self._kind]))
-        cut = settings.max_characters
-        self.identity = f"{revision or self.name}@{_place(url)} {self.dimensions}d {cut}c {options.long_texts}"
+        cut = self._options.endpoint.max_characters
+        self.identity = f"{revision or self.name} {self.dimensions}d {cut}c {self._options.long_texts}"
 
     def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:  # noqa: ARG002 - the endpoint has its own queue
         """One row a text, as the endpoint answers them. Raises EmbeddingRefused and EmbedderUnavailable."""

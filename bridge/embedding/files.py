@@ -59,7 +59,7 @@ def contents_of(folder: Path) -> str:
         with file.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 hashed.update(block)
-    return hashed.hexdigest()
+    return f"files:{hashed.hexdigest()}"
 
 
 def require_hub(model: str) -> None:

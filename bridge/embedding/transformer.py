@@ -56,9 +56,9 @@ class TransformerEmbedder:
         self._window = int(window) if window and window < 1_000_000 else _USUAL_WINDOW
         self._tokenizer = _own_tokenizer(name, self._model)
         self._room = max(self._window - self._tokenizer.num_special_tokens_to_add(False) - SPARE, 1)
-        # A shortened vector and a text in pieces are other vectors; the mean pooling of plain transformers is our choice.
-        revision = files.revision or _commit(self._model)
-        self.identity = f"{name}@{revision} {self.dimensions}d {self._window}t {options.long_texts}"
+        # A shortened vector and a text in pieces are other vectors. Files are known by their contents, wherever they are.
+        revision = files.revision or f"{name}@{_commit(self._model)}"
+        self.identity = f"{revision} {self.dimensions}d {self._window}t {options.long_texts}"
 
     def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:
         """One unit row a text. Raises EmbeddingRefused."""
