@@ -148,13 +148,13 @@ def prepare(config: Config, occupied: Occupied = Occupied.REFUSE) -> Bridge:
     """
     embedders = open_embedders(config)
     try:
-        return _prepared(config, embedders)
+        return _prepared(config, embedders, occupied)
     except BaseException:
         embedders.close()
         raise
 
 
-def _prepared(config: Config, embedders: Embedders) -> Bridge:
+def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridge:
     faulty = admit(config)
     target = open_target(config)
     target.epoch()
