@@ -62,7 +62,8 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
     """What the lane does for this work.
 
     `LOOK` is for a suspicion: read the memory first, then refresh what differs. A refresh of a key that the ledger does not know
-    is a look as well: what is found there is nobody's. So is a superseded work that may have been sent before (a TRUNCATE came
+    is a look as well: what is found there is nobody's; unless it comes with a row, which a floor may hide (a table that was
+    truncated once, and is loaded again). So is a superseded work that may have been sent before (a TRUNCATE came
     between): nothing else would find what it left.
     """
     known = max(entry.version if entry else LOWEST, floor)
@@ -76,7 +77,7 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
         return Action.REFRESH if work.partial else Action.WRITE
     if parked is not None and not parked.dropped:
         return Action.REFRESH
-    if work.refresh and entry is not None:
+    if work.refresh and (entry is not None or work.kind is Kind.ROW):
         return Action.REFRESH  # before any suspicion: to find the old row in its place does not make it the new one
     if entry is not None and entry.live and entry.epoch < work.rewrite:
         return Action.REWRITE

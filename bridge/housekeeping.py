@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from bridge import logs
 from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
-from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
 from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
@@ -106,7 +106,8 @@ class Housekeeping:
     _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
-    _rereads: dict[int, Token] = field(default_factory=dict)
+    _rereads: dict[int, tuple[Token, str]] = field(default_factory=dict)
+    _barriers: dict[int, int] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
     _logged: list[dict[str, object]] = field(default_factory=list)
     _ending: threading.Event = field(default_factory=threading.Event)
@@ -289,51 +290,81 @@ class Housekeeping:
                     token.done("written")
                     token.done("proven")
         facts = self.shop.ledger.facts() if self.resyncs else {}
-        states = {record.number: record.state for record in self.shop.ledger.generations()} if self.resyncs else {}
+        records = {record.number: record for record in self.shop.ledger.generations()} if self.resyncs else {}
         for number in list(self.resyncs):
-            if number not in self._rereads:
+            wish, record = facts.get(f"resync:{number}", ""), records.get(number)
+            if number not in self._rereads and record is not None and record.state == "loaded":
                 known = self.shop.mapping.numbered.get(number)
-                ready = self.recorder.confirmed >= fence_of(facts.get(f"resync:{number}", ""))
-                if known is not None and states.get(number) == "loaded" and ready:  # before, rows may come by the old definition
-                    self._put_keys(known, missing=facts[f"resync:{number}"] == RESYNC_LOADING)
-            token = self._rereads.get(number)
-            if states.get(number, "stopped") == "stopped" or (token is not None and token.complete("proven")):
-                self._rereads.pop(number, None)
-                gone_over = self.shop.mapping.numbered.get(number)
-                if number in self.loader.refreshing and self.watch is not None and gone_over is not None:
-                    self.watch.compare(gone_over.spaces)  # the ledger is right now: and Engram?
-                self.loader.refreshing.discard(number)
-                self.shop.ledger.drop_fact(f"resync:{number}")
-                self.resyncs.discard(number)
+                # Before, rows may come by the old definition, or from a partition that is gone.
+                if known is not None and self.recorder.confirmed >= max(fence_of(wish), record.reached):
+                    self._put_keys(known, wish)
+            token, put = self._rereads.get(number, (None, wish))
+            gone = record is None or record.state == "stopped"
+            if gone or (token is not None and token.complete("proven")):
+                self._read_again(number, put, gone=gone)
+
+    def _read_again(self, number: int, wish: str, *, gone: bool) -> None:
+        """The rows of a table are read, by the wish that stood when they were put. One that came meanwhile begins anew."""
+        self._rereads.pop(number, None)
+        if not self.shop.ledger.drop_fact(f"resync:{number}", None if gone else wish) and not gone:
+            if self.shop.ledger.facts().get(f"resync:{number}") in (RESYNC_ASKED, RESYNC_BEHIND):
+                self.resyncs.discard(number)  # it is to be loaded, not read by key
+            return
+        plan = self.shop.mapping.numbered.get(number)
+        if number in self.loader.refreshing and self.watch is not None and plan is not None:
+            self.watch.compare(plan.spaces)  # the ledger is right now: and Engram?
+        self.loader.refreshing.discard(number)
+        self.resyncs.discard(number)
 
     def _begin_asked(self) -> None:
-        """Tables that somebody wants loaded again. A stopped one needs a new start, for its stream has been left alone."""
+        """Tables that are to be loaded again. A stopped one needs a new start, for its stream has been left alone."""
+        records = {record.number: record for record in self.shop.ledger.generations()}
         for name, value in self.shop.ledger.facts().items():
             number = int(name.split(":")[1]) if name.startswith("resync:") else 0
             plan = self.shop.mapping.numbered.get(number)
-            if value != RESYNC_ASKED or plan is None or number in self.shop.stopped or number in self.resyncs:
+            if (
+                value not in (RESYNC_ASKED, RESYNC_BEHIND)
+                or plan is None
+                or number in self.shop.stopped
+                or number in self.resyncs
+            ):
                 continue
             if plan.keyless:
                 self.shop.ledger.drop_fact(name)
                 self.reload(plan)
                 continue
-            columns = next(record.columns for record in self.shop.ledger.generations() if record.number == number)
-            self.shop.ledger.begin_again(number, columns)
+            if records[number].state != "loaded" or (value == RESYNC_BEHIND and not self._behind(number)):
+                continue
+            self.shop.ledger.begin_again(number, records[number].columns)
             self.resyncs.add(number)
             self.loader.reload(plan)
             logger.info("a table is loaded again", extra={"table": plan.table.label})
+
+    def _behind(self, number: int) -> bool:
+        """Whether all transactions have ended that ran when this was asked first: what they wrote was perhaps not streamed."""
+        mark = self._barriers.get(number)
+        if mark is None:
+            self._barriers[number] = self.source.mark()
+            return False
+        if self.source.oldest() <= mark:
+            return False
+        del self._barriers[number]
+        return True
 
     def _look(self) -> None:
         """What the stream does not announce stands in the catalogue."""
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
+            begun = time.time()
             self.look()
+            self.shop.ledger.put_gauges({"looked": begun})
 
-    def _put_keys(self, plan: TablePlan, *, missing: bool) -> None:
-        """Have all known rows read again, or those that are `missing` from a table that has been loaded again forgotten.
+    def _put_keys(self, plan: TablePlan, wish: str) -> None:
+        """Have all known rows read again by this wish, or those that a table loaded again does not have any more forgotten.
 
         The token is complete, and the resync over, when all of them are recorded.
         """
+        missing = wish == RESYNC_LOADING
         token = Token(threading.Lock(), streamed=False)
         count = 0
         for work in self._missing(plan) if missing else self._known(plan):
@@ -345,7 +376,7 @@ class Housekeeping:
             count += 1
         self.pool.wake()
         token.closed = True
-        self._rereads[plan.number] = token
+        self._rereads[plan.number] = (token, wish)
         said = "rows that are not there any more are forgotten" if missing else "reading a table's rows again"
         logger.info(said, extra={"table": plan.table.label, "count": count})
 

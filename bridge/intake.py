@@ -149,7 +149,7 @@ class Intake:
         if plan.number in self.shop.stopped:
             return None
         position = {column.name: index for index, column in enumerate(relation.columns)}
-        known = {column.name for column in plan.table.columns} | set(plan.table.generated) | set(plan.left_out)
+        known = {column.name for column in plan.table.columns} | set(plan.left_out)
         if any(name not in known for name in position) or any(column.name not in position for column in plan.table.columns):
             # The stream can be behind the catalogue: a column that is not announced yet, or not any more, is no fault by itself.
             changed = self.tables.redefine(plan)

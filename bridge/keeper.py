@@ -1,7 +1,6 @@
 """Keeps the tables' definitions: carries on what was added, and stops, alone and durably, a table that cannot go on (law 8).
 
-What the stream announces is seen with the first change after it. What nobody announces (a table dropped, or taken out of the
-publication; a column retyped or added with a default, and no change after it) is found by looking at the catalogue now and then.
+What the stream announces is seen with the first change after it. What nobody announces is found by `bridge.lookout`.
 """
 
 from __future__ import annotations
@@ -14,19 +13,18 @@ from bridge.check import key_findings
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.facts import TableFacts
-from bridge.ledger import Ledger
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
 from bridge.mapping import TablePlan
-from bridge.postgres import connect, translated
+from bridge.postgres import connect
 from bridge.schema import Table
 from bridge.wiring import column_facts, links_fact, make_plan
 from bridge.workshop import Workshop
-from cdc.publication import published
-from snapshot import catalog as catalogs
 from snapshot.chunks import reached
 
 logger = logging.getLogger(__name__)
 
 GONE = "it was dropped or renamed"
+LOADS = (RESYNC_ASKED, RESYNC_BEHIND)
 KEYLESS = "its columns are other ones now, and with them its rows, which have no key"
 
 
@@ -69,7 +67,7 @@ class TableKeeper:
             return None
         with self.lock:
             current = self.shop.mapping.numbered.get(plan.number, plan)
-            added = {column.name for column in changed.table.columns} - {column.name for column in current.table.columns}
+            added = news(current, changed.table)
             if not added:
                 return current
         if plan.keyless:
@@ -77,10 +75,9 @@ class TableKeeper:
             return None
         with self.lock:
             logger.info("a column was added", extra={"table": label, "columns": sorted(added)})
-            self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}"})  # first: a kill between must not forget it
-            self.ledger.set_table(plan.number, columns=column_facts(changed.table))
             self.shop.mapping = self.shop.mapping.changed([changed])
-            self.resyncs.add(plan.number)
+        self.read_again(plan.number, f"column@{position}")  # by the new plan, and before the ledger takes the column for known
+        self.ledger.set_table(plan.number, columns=column_facts(changed.table))
         return changed
 
     def relink(self) -> None:
@@ -102,51 +99,54 @@ class TableKeeper:
                         or fresh[number].table.foreign_keys != plan.table.foreign_keys
                     )
                 ]
+                before = {plan.number: links_fact(mapping.numbered[plan.number]) for plan in changed}
                 self.shop.mapping = mapping.changed(changed)
             position = reached(connection)  # after it everything is taken in by the new plans
         for plan in changed:
-            if plan.keyless:
+            if plan.keyless or links_fact(plan) == before[plan.number]:
                 continue
             logger.info("foreign keys are other ones", extra={"table": plan.table.label})
-            self.ledger.put_facts({f"resync:{plan.number}": f"column@{position}", f"links:{plan.number}": links_fact(plan)})
-            self.resyncs.add(plan.number)
+            self.read_again(plan.number, f"column@{position}", {f"links:{plan.number}": links_fact(plan)})
 
-    def look(self) -> None:
-        """Compare the plans with the catalogue and the publication. Raises SourceUnavailable."""
-        with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection, translated():
-            members = published(connection, self.publication)
-            catalog = catalogs.load(connection)
-        relink = False
-        for plan in list(self.shop.mapping.numbered.values()):
-            if plan.number in self.shop.stopped:
-                continue
-            name = (plan.table.schema, plan.table.name)
-            table = catalog.tables.get(name)
-            reason = GONE if table is None else misfit(plan, table)
-            if table is None or reason is not None:
-                self.stop_table(plan, reason or GONE)
-            elif name not in members:
-                self.stop_table(plan, f"the publication {self.publication} does not hold it any more")
-            elif any(column.name not in names_known(plan) for column in table.columns):
-                self.redefine(plan)
-            relink = relink or (table is not None and table.foreign_keys != plan.table.foreign_keys)
-        if relink:
-            self.relink()
+    def read_again(self, number: int, wish: str, facts: dict[str, str] | None = None) -> None:
+        """Durably queue a table to be read again, and put `facts` in the same step.
+
+        `wish` is the value of the fact `resync:<table>`. A loading that is wished or under way covers a wish to read by
+        key; one that is under way also needs the new position behind which it is complete.
+        """
+        with self.lock:
+            name = f"resync:{number}"
+            known = self.ledger.facts().get(name, "")
+            if known in LOADS and wish != RESYNC_BEHIND:
+                wish = known
+            elif known.startswith(RESYNC_LOADING) and wish not in LOADS:
+                wish = f"{RESYNC_LOADING}@{wish.partition('@')[2]}"
+            self.ledger.put_facts({name: wish} | (facts or {}))
+            if wish not in LOADS:
+                self.resyncs.add(number)
 
 
-def names_known(plan: TablePlan) -> set[str]:
-    """The columns that a plan carries or leaves out on purpose."""
-    return {column.name for column in plan.table.columns} | set(plan.table.generated) | set(plan.left_out)
+def news(plan: TablePlan, table: Table) -> list[str]:
+    """The columns of a table that the plan does not know, whether it would carry them or not.
+
+    A column that was dropped and added again has another number: its values are other ones.
+    """
+    known = {column.name: column.number for column in plan.table.columns}
+    return [
+        column.name for column in table.columns if column.name not in plan.left_out and known.get(column.name) != column.number
+    ]
 
 
 def misfit(plan: TablePlan, table: Table) -> str | None:
     """Why a table, as the catalogue has it now, cannot be carried by this plan; None when it can, added columns aside."""
-    now = {column.name: column.type.oid for column in table.columns}
+    now = {column.name: column for column in table.columns}
     for column in plan.table.columns:
         if column.name not in now:
             return f"its column {column.name!r} was dropped or renamed"
-        if now[column.name] != column.type.oid:
+        if now[column.name].type.oid != column.type.oid:
             return f"its column {column.name!r} has another type"
+        if column.name in plan.table.key and now[column.name].number != column.number:
+            return f"its key column {column.name!r} is another one now"
     unfit = next((found.what for found in key_findings(TableFacts(table, plan.options)) if found.level == "error"), None)
     if unfit is None and table.key != plan.table.key:
         return "its primary key has other columns"

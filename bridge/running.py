@@ -25,7 +25,8 @@ from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import RESYNC_ASKED, RESYNC_LOADING, Ledger
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
+from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.mapping import TablePlan
 from bridge.models import settle_models
@@ -186,7 +187,7 @@ def _begin_resyncs(ledger: Ledger, plan: Plan) -> None:
     facts = ledger.facts()
     for record in ledger.tables():
         table_plan = plan.mapping.plans.get(record.label)
-        if facts.get(f"resync:{record.number}") != RESYNC_ASKED or table_plan is None:
+        if facts.get(f"resync:{record.number}") not in (RESYNC_ASKED, RESYNC_BEHIND) or table_plan is None:
             continue
         reason = NO_KEY if table_plan.keyless else unfit(table_plan)
         if reason is not None:
@@ -194,6 +195,7 @@ def _begin_resyncs(ledger: Ledger, plan: Plan) -> None:
             logger.error("a table cannot be loaded again: %s: %s", record.label, reason, extra={"table": record.label})
             continue
         ledger.drop_fact("barrier")
+        ledger.drop_fact(f"shape:{record.number}")  # whatever it was: what is there now is read
         ledger.begin_again(record.number, column_facts(table_plan.table))
         logger.info("a table is loaded again", extra={"table": record.label})
 
@@ -265,16 +267,17 @@ def _assemble(
     if "snapshot_paused" in facts:
         loader.paused.set()
     pool.pause(wanted="paused" in facts)
-    loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}") == RESYNC_LOADING)
+    loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
     stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     pool.reload = housekeeping.reload
     pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = watch
-    housekeeping.look = keeper.look
+    lookout = Lookout(keeper, source.epoch)
+    housekeeping.look = lookout.look
     housekeeping.adoption = Adoption.of(shop, watch)
-    keeper.look()
+    lookout.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
     housekeeping.adoption.begin()
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, pool, stream, loader, watch, housekeeping)

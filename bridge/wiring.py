@@ -145,7 +145,13 @@ def column_facts(table: Table) -> list[dict[str, Any]]:
     """A table's definition as the ledger keeps it, to be compared at the next start."""
     places = {name: place for place, name in enumerate(table.key)}
     return [
-        {"name": column.name, "type": column.type.oid, "declared": column.declared, "key": places.get(column.name)}
+        {
+            "name": column.name,
+            "number": column.number,
+            "type": column.type.oid,
+            "declared": column.declared,
+            "key": places.get(column.name),
+        }
         for column in table.columns
     ]
 
@@ -163,6 +169,7 @@ def changed_columns(record: TableRecord, plan: TablePlan) -> tuple[str | None, l
     """
     table = plan.table
     now = {column.name: column.type.oid for column in table.columns}
+    numbers = {column.name: column.number for column in table.columns}
     excluded = []
     for column in record.columns:
         if column["name"] in plan.left_out:
@@ -175,8 +182,12 @@ def changed_columns(record: TableRecord, plan: TablePlan) -> tuple[str | None, l
         name: place for place, name in enumerate(table.key)
     } and any("key" in column for column in record.columns):
         return "its primary key has other columns", []
-    before = {column["name"] for column in record.columns}
-    return None, [name for name in now if name not in before] + excluded
+    before = {column["name"]: column.get("number") for column in record.columns}
+    renewed = [name for name, number in before.items() if name in numbers and number not in (None, numbers[name])]
+    for name in renewed:
+        if name in table.key:
+            return f"its key column {name!r} is another one now", []
+    return None, [name for name in now if name not in before] + renewed + excluded
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -14,6 +15,26 @@ ACTIONS = "insert, update, delete, truncate"
 
 TableName = tuple[str, str]
 """Schema and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a publication sends as it stands now: `lacking` actions, and partitions under the root's name (True before 13)."""
+
+    lacking: tuple[str, ...]
+    via_root: bool
+
+
+def standing(connection: psycopg.Connection, name: str) -> Standing | None:
+    """What the publication sends; None when there is none of that name. Raises SourceUnavailable."""
+    with translated():
+        row = connection.execute(
+            "select to_jsonb(publication) from pg_catalog.pg_publication publication where pubname = %s", (name,)
+        ).fetchone()
+    if row is None:
+        return None
+    lacking = tuple(action for action in ACTIONS.split(", ") if not row[0][f"pub{action}"])
+    return Standing(lacking, bool(row[0].get("pubviaroot", True)))
 
 
 def ensure_publication(

@@ -31,6 +31,7 @@ TABLES = """
      where c.relkind in ('r', 'p') and not c.relispartition
        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
        and (%(schemas)s::text[] is null or n.nspname = any (%(schemas)s::text[]))
+       and (%(only)s::oid[] is null or c.oid = any (%(only)s::oid[]))
      order by n.nspname, c.relname
 """
 
@@ -122,8 +123,14 @@ class _Facts:
     partitions: list[tuple[int, str, int, int, int]] = field(default_factory=list)
 
 
-def load(conn: psycopg.Connection[Any], *, schemas: Sequence[str] | None = None, sizes: bool = False) -> Catalog:
-    """All ordinary and partitioned tables of users (of `schemas`, when given), with their types.
+def load(
+    conn: psycopg.Connection[Any],
+    *,
+    schemas: Sequence[str] | None = None,
+    only: Sequence[int] | None = None,
+    sizes: bool = False,
+) -> Catalog:
+    """All ordinary and partitioned tables of users (of `schemas`, with the oids `only`, when given), with their types.
 
     Sizes are estimated from the catalogue's pages; with `sizes` they are measured, indexes and TOAST included, which waits for
     whoever holds a table exclusively (VACUUM FULL, a rewriting ALTER). Several statements; a table that is dropped between them
@@ -132,7 +139,8 @@ def load(conn: psycopg.Connection[Any], *, schemas: Sequence[str] | None = None,
     with translated():
         version, encoding, database = _rows(conn, SERVER)[0]
         size = MEASURED if sizes else ESTIMATED
-        tables = _rows(conn, TABLES.replace("<size>", size), schemas=list(schemas) if schemas is not None else None)
+        chosen = {"schemas": None if schemas is None else list(schemas), "only": None if only is None else list(only)}
+        tables = _rows(conn, TABLES.replace("<size>", size), **chosen)
         oids = [table[0] for table in tables]
         columns = _rows(conn, COLUMNS, tables=oids)
         types = load_types(conn, {column[3] for column in columns})

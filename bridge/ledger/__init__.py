@@ -6,6 +6,7 @@ from bridge.ledger.ledger import Ledger
 from bridge.ledger.records import (
     FILLING,
     RESYNC_ASKED,
+    RESYNC_BEHIND,
     RESYNC_LOADING,
     RETIRED,
     SERVING,
@@ -17,6 +18,7 @@ from bridge.ledger.records import (
 __all__ = [
     "FILLING",
     "RESYNC_ASKED",
+    "RESYNC_BEHIND",
     "RESYNC_LOADING",
     "RETIRED",
     "SERVING",

@@ -84,10 +84,12 @@ class Ledger:
         with self.writing() as connection:
             _put_facts(connection, facts)
 
-    def drop_fact(self, name: str) -> None:
-        """Forget a single value."""
+    def drop_fact(self, name: str, value: str | None = None) -> bool:
+        """Forget a single value, if it is still this one; answers whether it was."""
+        gone = delete(tables.facts).where(tables.facts.c.name == name)
         with self.writing() as connection:
-            connection.execute(delete(tables.facts).where(tables.facts.c.name == name))
+            found = connection.execute(gone if value is None else gone.where(tables.facts.c.value == value))
+        return found.rowcount > 0
 
     # tables and chunks
 

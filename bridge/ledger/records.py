@@ -8,8 +8,9 @@ from typing import Any
 from bridge.ledger.books import Outcome
 from bridge.lsn import Lsn
 
-RESYNC_ASKED, RESYNC_LOADING = "asked", "loading"
-"""Values of the fact `resync:<table>`: somebody wants the table loaded again, and it is being loaded again."""
+RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING = "asked", "asked behind a barrier", "loading"
+"""Values of the fact `resync:<table>`: the table is to be loaded again, at once or when all transactions that run now have ended;
+it is being loaded again. With `@<lsn>` after it, rows are read by key once everything before that position is recorded."""
 
 
 SERVING, FILLING, RETIRED = "serving", "filling", "retired"

@@ -24,8 +24,8 @@ BROKEN = {
         "alter table rekeyed drop constraint rekeyed_pkey; alter table rekeyed add primary key (n)",
         "its primary key has other columns",
     ),
-    "away": ("alter table away rename to gone", "was dropped or renamed"),
-    "removed": ("drop table removed", "was dropped or renamed"),
+    "away": ("alter table away rename to gone", "renamed"),
+    "removed": ("drop table removed", "it was dropped"),
     "unpublished": ("alter publication {} drop table unpublished", "does not hold it any more"),
 }
 """By table: what is done to it, and what is said of it."""
