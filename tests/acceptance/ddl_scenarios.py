@@ -136,7 +136,7 @@ STORAGE = (
     Scenario("truncated", ("truncate {t}",)),
     Scenario(
         "cascade",
-        ("truncate {t}_parent cascade",),
+        ("truncate {t}_parent cascade", "insert into {t}_parent values (7, 'again')"),
         before=(*CHILD, "alter table {t} add foreign key (n) references {t}_parent"),
     ),
     Scenario("row_security", ("alter table {t} enable row level security",)),
