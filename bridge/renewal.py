@@ -82,15 +82,15 @@ def renewed(facts: Facts) -> Facts:
 
     The old slot is dropped before the new one is made; a slot of its name on another server is somebody else's.
     """
-    ledger, slot = facts.ledger, facts.slot
+    ledger, slot, server = facts.ledger, facts.slot, facts.server
     if ledger is None or ledger.renewal is None:
         return facts
-    ours = ledger.slot == facts.slot_name and not ledger.renewal_moved
-    if slot is not None and ours:
-        slot = replace(slot, lost=None)
-    making = facts.slot_name if ours else ledger.making
-    free = replace(ledger, system_identifier=None, timeline=None, database=None, slot=None, confirmed=None, making=making)
-    return replace(facts, slot=slot, ledger=free)
+    if slot is not None and server is not None and ledger.slot == facts.slot_name and not ledger.renewal_moved:
+        if slot.database == server.database:
+            used, most = server.slots
+            slot, server = None, replace(server, slots=(used - 1, most))
+    free = replace(ledger, system_identifier=None, timeline=None, database=None, slot=None, confirmed=None)
+    return replace(facts, slot=slot, server=server, ledger=free)
 
 
 def begin(config: Config, ledger: Ledger, connection: psycopg.Connection, plan: Plan) -> None:

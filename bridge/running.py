@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge import renewal
@@ -17,6 +16,7 @@ from bridge.admission import admit
 from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
 from bridge.check import Finding
 from bridge.config import Config
+from bridge.connecting import Connector
 from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
@@ -33,7 +33,7 @@ from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
-from bridge.streaming import ChangeSource, Stream
+from bridge.streaming import Stream
 from bridge.watch import TargetWatch
 from bridge.wiring import (
     Plan,
@@ -49,7 +49,6 @@ from bridge.wiring import (
     unfit,
 )
 from bridge.workshop import Workshop
-from cdc.source import StreamSource
 from snapshot.loader import Loader
 from snapshot.order import foreign_key_order
 from snapshot.refresh import Refresher
@@ -173,6 +172,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
             if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
+        Connector(config, ledger, source, names).prove(int(ledger.facts()["confirmed"]))
         return _assemble(config, ledger, target, plan, source, embedders, spaces)
     except BaseException:
         ledger.close()
@@ -268,7 +268,8 @@ def _assemble(
         loader.paused.set()
     pool.pause(wanted="paused" in facts)
     loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
-    stream = Stream(_connector(config, ledger, source, plan), intake, frontier, recorder)
+    tables = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
+    stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)
     housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
     pool.reload = housekeeping.reload
     pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
@@ -349,23 +350,3 @@ def _in_order(plan: Plan) -> list[TablePlan]:
     tables = [p.table for p in plan.mapping.plans.values()]
     serving = [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
     return serving + [one for one in plan.mapping.numbered.values() if plan.mapping.plans[one.table.label] is not one]
-
-
-def _connector(config: Config, ledger: Ledger, source: SourceFacts, plan: Plan) -> Callable[[Lsn], ChangeSource]:
-    """Opens the stream, after law 4's checks on every connection."""
-    names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
-
-    def open_stream(start: Lsn) -> ChangeSource:
-        with connect(config.source.url, application_name="engram-bridge setup") as connection:
-            setup = SourceSetup(config, ledger, connection, names)
-            setup.verify()
-            plugin = config.source.plugin
-            stream = StreamSource(config.source.url, source.slot, source.publication, plugin=plugin, start=start)
-            try:
-                setup.verify()  # again, now that we hold the slot: nobody can have made another one in between
-            except BaseException:
-                stream.abandon()
-                raise
-        return stream
-
-    return open_stream

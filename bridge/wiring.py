@@ -206,9 +206,9 @@ def source_identity(config: Config) -> slots.SystemIdentity:
         return slots.system_identity(walsender)
 
 
-def verify_source(config: Config, connection: psycopg.Connection, ledger: slots.LedgerFacts) -> None:
-    """Law 4, for what the ledger says of its source. Raises SourceChanged and SlotLost."""
-    slots.verify(ledger, slots.inspect_slot(connection, ledger.slot), source_identity(config))
+def verify_source(config: Config, connection: psycopg.Connection, ledger: slots.LedgerFacts) -> slots.SlotInfo:
+    """Law 4, for what the ledger says of its source; answers its slot. Raises SourceChanged and SlotLost."""
+    return slots.verify(ledger, slots.inspect_slot(connection, ledger.slot), source_identity(config))
 
 
 @dataclass(slots=True)
@@ -240,10 +240,10 @@ class SourceSetup:
             facts["slot"], facts["publication"], int(facts["consistent_point"]), int(facts.get("source_epoch", "1"))
         )
 
-    def verify(self) -> None:
+    def verify(self) -> slots.SlotInfo:
         """Law 4: system, timeline and slot are the ledger's, and the slot is not ahead of it."""
         facts = self.ledger.facts()
-        verify_source(
+        return verify_source(
             self.config,
             self.connection,
             slots.LedgerFacts(

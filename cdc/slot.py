@@ -92,11 +92,12 @@ class SlotInfo:
 
 @dataclass(frozen=True, slots=True)
 class SystemIdentity:
-    """What tells one history of a server from another."""
+    """What tells one history of a server from another. `flushed`: where its WAL is flushed to."""
 
     system_identifier: str
     timeline: int
     database: str
+    flushed: Lsn
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ def system_identity(walsender: psycopg.Connection) -> SystemIdentity:
         row = walsender.execute("IDENTIFY_SYSTEM").fetchone()
     if row is None:
         raise Fatal("PostgreSQL did not say which system it is")
-    return SystemIdentity(str(row[0]), int(row[1]), str(row[3]))
+    return SystemIdentity(str(row[0]), int(row[1]), str(row[3]), parse_lsn(str(row[2])))
 
 
 def verify_plugin(ledger: str, configured: str) -> None:
@@ -245,11 +246,11 @@ def other_plugin(ledger: str) -> str:
     return f"Set source.plugin: {ledger}. To change the plugin: {RENEW}"
 
 
-def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity) -> None:
+def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity) -> SlotInfo:
     """Law 4: the source is the ledger's, and its slot has not gone further than the ledger.
 
     PostgreSQL would otherwise start later than it was asked to without a word, or give new changes positions below our versions.
-    Raises SourceChanged or SlotLost, with the remedy.
+    Answers the slot. Raises SourceChanged or SlotLost, with the remedy.
     """
     if identity.system_identifier != ledger.system_identifier:
         raise SourceChanged(
@@ -265,6 +266,11 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
         raise SourceChanged(
             f"the server is on timeline {identity.timeline}, the ledger on {ledger.timeline}: it was promoted or restored",
             hint=f"Commits may be gone that Engram has, and positions repeat. {RENEW}",
+        )
+    if identity.flushed < ledger.confirmed:
+        raise SourceChanged(
+            f"its WAL ends at {format_lsn(identity.flushed)}, and the ledger has confirmed {format_lsn(ledger.confirmed)}",
+            hint=f"An older copy was put back: commits are gone that Engram has, and positions will repeat. {RENEW}",
         )
     if slot is None:
         raise SlotLost(f"the replication slot {ledger.slot!r} is not there", hint=NEW_SLOT)
@@ -286,6 +292,7 @@ def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity)
             f" the ledger has confirmed {format_lsn(ledger.confirmed)}",
             hint=f"Something else reads this slot, or the ledger is an old copy. What is between was missed. {RENEW}",
         )
+    return slot
 
 
 def drop_slot(connection: psycopg.Connection, name: str) -> None:

@@ -21,7 +21,7 @@ from bridge.ledger import books, numbering, rewriting, tables
 from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
 from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.ledger.rewriting import SearchProgress
-from bridge.lsn import Lsn
+from bridge.lsn import Lsn, make_version, split_version
 from bridge.memories import Key
 
 
@@ -246,6 +246,17 @@ class Ledger:
         """
         with self.reading() as connection:
             return rewriting.searchable(connection, table)
+
+    def last_commit(self, epoch: int, start: Lsn, end: Lsn) -> tuple[Lsn, int | None] | None:
+        """The last commit between two positions that a key's version is of: the start of its record, its transaction if known."""
+        m = tables.memories.c
+        between = (m.version >= make_version(epoch, start, 1), m.version < make_version(epoch, end, 0))
+        with self.reading() as connection:
+            version = connection.execute(select(func.max(m.version)).where(*between)).scalar()
+            if version is None:
+                return None
+            xid = connection.execute(select(func.max(m.xid)).where(m.version == version)).scalar()
+        return split_version(version)[1], xid
 
     def live_counts(self) -> dict[tuple[int, int], int]:
         """Live memories by (table, shard)."""

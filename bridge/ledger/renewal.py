@@ -41,7 +41,8 @@ def begin_epoch(ledger: Ledger, columns: Mapping[int, list[dict[str, Any]]]) -> 
     with ledger.writing() as connection:
         facts = dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
         epoch = int(facts.get("source_epoch", "1")) + 1
-        connection.execute(delete(tables.facts).where(tables.facts.c.name.in_(OF_THE_OLD_HISTORY)))
+        gone = [*OF_THE_OLD_HISTORY, *(f"shape:{number}" for number in columns)]
+        connection.execute(delete(tables.facts).where(tables.facts.c.name.in_(gone)))
         news = {"source_epoch": str(epoch), BEGUN: facts.get(ASKED, "{}")}
         news |= {f"resync:{number}": RESYNC_LOADING for number in columns}
         books.upsert(connection, tables.facts, ("name",), [{"name": name, "value": value} for name, value in news.items()])

@@ -84,7 +84,7 @@ class SandboxPostgres:
     @property
     def running(self) -> bool:
         """Whether a server runs on the data directory."""
-        return (self.data / "PG_VERSION").exists() and self._run("pg_ctl", "-D", str(self.data), "status", check=False) == 0
+        return (self.data / "PG_VERSION").exists() and self.run("pg_ctl", "-D", str(self.data), "status", check=False) == 0
 
     def start(self) -> None:
         """Make the cluster if there is none, start the server and wait until it takes connections.
@@ -100,7 +100,7 @@ class SandboxPostgres:
                 self.port = _free_port()
             options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in self._all_settings().items())
             arguments = ("-D", str(self.data), "-w", "-t", "60", "-l", str(self.log_path), "-o", options, "start")
-            if self._run("pg_ctl", *arguments, check=False) == 0:
+            if self.run("pg_ctl", *arguments, check=False) == 0:
                 self._port_is_free_choice = False
                 return
             if not self._port_is_free_choice or attempt == 2:
@@ -111,7 +111,7 @@ class SandboxPostgres:
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and wait for it; nothing to do when it is down. Raises Fatal when it does not stop within a minute."""
         if self.running:
-            self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-m", mode, "stop")
+            self.run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-m", mode, "stop")
 
     def kill(self) -> None:
         """Stop the server as a crash would: no checkpoint, connections cut, recovery at the next start."""
@@ -142,10 +142,13 @@ class SandboxPostgres:
             os.chown(self.data, user.pw_uid, user.pw_gid)
         self.data.chmod(0o700)
         options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--username=postgres")
-        self._run("initdb", *options, "-D", str(self.data))
+        self.run("initdb", *options, "-D", str(self.data))
 
-    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        """The exit status. Output goes to a file: the server inherits it, and a pipe would stay open as long as it runs."""
+    def run(self, program: str, *arguments: str, check: bool = True, folder: Path = Path("/")) -> int:
+        """Run one of the version's programs as the server's user; answers the exit status. Raises Fatal, with `check`.
+
+        Output goes to a file: the server inherits it, and a pipe would stay open as long as it runs.
+        """
         user = _unprivileged_user()
         how: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
@@ -155,7 +158,7 @@ class SandboxPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd="/",
+                cwd=folder,
                 env=environment,
                 check=False,
                 **how,

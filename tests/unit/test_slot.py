@@ -10,7 +10,7 @@ from bridge.errors import SlotLost, SourceChanged
 from cdc.slot import LedgerFacts, SlotInfo, SystemIdentity, server_options, start_statement, verify
 
 LEDGER = LedgerFacts("7000000000000000001", 1, "shop", "bridge", 1000)
-IDENTITY = SystemIdentity("7000000000000000001", 1, "shop")
+IDENTITY = SystemIdentity("7000000000000000001", 1, "shop", 1000)
 SLOT = SlotInfo("bridge", "pgoutput", "shop", False, None, 900, 1000, "reserved", None, None, None)
 
 
@@ -42,6 +42,7 @@ def test_the_ledgers_own_source_passes(confirmed: int | None) -> None:
         (SLOT, replace(IDENTITY, system_identifier="7"), SourceChanged, "another system"),
         (SLOT, replace(IDENTITY, timeline=2), SourceChanged, "timeline 2"),
         (SLOT, replace(IDENTITY, database="other"), SourceChanged, "'other'"),
+        (SLOT, replace(IDENTITY, flushed=999), SourceChanged, "its WAL ends at 0/3E7, and the ledger has confirmed 0/3E8"),
         (None, IDENTITY, SlotLost, "not there"),
         (replace(SLOT, plugin="wal2json"), IDENTITY, SourceChanged, "wal2json"),
         (replace(SLOT, database="other"), IDENTITY, SourceChanged, "'other'"),
