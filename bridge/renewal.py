@@ -85,10 +85,10 @@ def renewed(facts: Facts) -> Facts:
     ledger, slot, server = facts.ledger, facts.slot, facts.server
     if ledger is None or ledger.renewal is None:
         return facts
-    if slot is not None and server is not None and ledger.slot == facts.slot_name and not ledger.renewal_moved:
-        if slot.database == server.database:
-            used, most = server.slots
-            slot, server = None, replace(server, slots=(used - 1, most))
+    ours = ledger.slot == facts.slot_name and not ledger.renewal_moved
+    if ours and slot is not None and server is not None and slot.database == server.database:
+        used, most = server.slots
+        slot, server = None, replace(server, slots=(used - 1, most))
     free = replace(ledger, system_identifier=None, timeline=None, database=None, slot=None, confirmed=None)
     return replace(facts, slot=slot, server=server, ledger=free)
 
