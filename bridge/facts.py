@@ -25,6 +25,47 @@ class ServerFacts:
     system_identifier: str | None = None
     timeline: int | None = None
 
+    @property
+    def senders_taken(self) -> bool:
+        """No walsender is free."""
+        return self.senders[0] >= self.senders[1]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    """What the source's address leads to. `probed` connections reached `servers` different ones.
+
+    `pooled`: another process answers than the one that the connection was made to. `moving`: one connection is served by several
+    processes. `host` is empty for a socket of this host. `clock_offset` is seconds that the source's clock is ahead of ours,
+    within `clock_error`. `walsender` is why a replication connection is refused, if it is.
+    """
+
+    host: str = ""
+    address: str = ""
+    encrypted: bool = False
+    verified: bool = False
+    probed: int = 1
+    servers: int = 1
+    pooled: bool = False
+    moving: bool = False
+    clock_offset: float = 0.0
+    clock_error: float = 0.0
+    walsender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalFacts:
+    """WAL of the source: bytes that a slot may keep (None: no limit; before 13 there `can_limit` no one), bytes written a second.
+
+    `sender_timeout` is in seconds, 0 for none. `sample` is a position and the server's time at which it was taken.
+    """
+
+    keep_limit: int | None = None
+    can_limit: bool = True
+    sender_timeout: float = 60.0
+    rate: float = 0.0
+    sample: tuple[float, float] | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
@@ -160,7 +201,10 @@ class LedgerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of them. What could not be collected is None; why, stands in the findings of `preflight`."""
+    """All of them. What could not be collected is None; why, stands in the findings of `preflight`.
+
+    `vector_cache` is what the cache of vectors may take, in bytes; 0 when nothing is kept.
+    """
 
     slot_name: str
     publication_name: str
@@ -171,3 +215,7 @@ class Facts:
     tables: tuple[TableFacts, ...] = ()
     target: TargetFacts | None = None
     ledger: LedgerFacts | None = None
+    endpoint: EndpointFacts | None = None
+    wal: WalFacts | None = None
+    others: OtherRelations | None = None
+    vector_cache: int = 0

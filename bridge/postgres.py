@@ -35,6 +35,9 @@ SETTINGS = {
 `client_encoding` is pinned beside them by its own connection parameter.
 """
 
+REPORTED = {name: SETTINGS[name] for name in ("DateStyle", "IntervalStyle", "TimeZone")}
+NO_POOLER = "Give the address of the PostgreSQL server itself in the source, not that of a pooler such as PgBouncer."
+
 COMMITS = {"synchronous_commit": "local"}
 """The little that we write there ourselves (publication, messages) never waits for a standby that may be missing."""
 
@@ -80,10 +83,26 @@ def conninfo(url: str, *, application_name: str, replication: bool = False, conn
 def connect(url: str, *, application_name: str = "engram-bridge", replication: bool = False) -> psycopg.Connection:
     """An autocommit connection with the pinned settings.
 
-    Raises SourceUnavailable when the server cannot be reached, ConfigError when it refuses who we are.
+    Raises SourceUnavailable when the server cannot be reached, ConfigError when it refuses who we are, or a pooler our settings.
     """
     with translated():
-        return psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
+        connection = psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
+    try:
+        _require_pinned(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _require_pinned(connection: psycopg.Connection) -> None:
+    """Law 10 holds only if the settings were taken: a pooler can be told to swallow them. The server reports these by itself."""
+    for name, wanted in REPORTED.items():
+        found = connection.pgconn.parameter_status(name.encode())
+        if found is not None and found.decode().replace(" ", "") != wanted:
+            raise ConfigError(
+                f"the source does not take our settings ({name}): a connection pooler is in between", hint=NO_POOLER
+            )
 
 
 def flush_position(connection: psycopg.Connection) -> int:
@@ -126,6 +145,8 @@ def translate(error: psycopg.Error) -> BridgeError:
             f"PostgreSQL refused the password: {message}",
             hint="Correct the password in the source URL, PGPASSWORD or the password file.",
         )
+    if "unsupported startup parameter" in message:
+        return ConfigError(f"a connection pooler refused our settings: {message}", hint=NO_POOLER)
     if state in ("28000", "3D000") or ('database "' in message and "does not exist" in message):
         return ConfigError(f"PostgreSQL refused the connection: {message}", hint="Check user, database and pg_hba.conf.")
     # A result without an SQLSTATE was made by libpq itself: the connection is lost.

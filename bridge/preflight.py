@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import psycopg
+
 from bridge import capacity
 from bridge.check import OLDEST, Finding, source_findings
 from bridge.check_places import place_findings
 from bridge.check_report import Report, TableSummary
+from bridge.check_server import server_findings
 from bridge.config import Config
+from bridge.embedding.profiles import HASHING
 from bridge.errors import BridgeError, Transient
 from bridge.facts import Facts, LedgerFacts, TableFacts
 from bridge.mapping import Identity, Mapping, compile_mapping
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
+from bridge.preflight_relations import other_relations, with_columns
+from bridge.preflight_server import clock_offset, endpoint_facts, wal_facts, with_rate, with_walsender
 from bridge.preflight_source import SourceAnswers, collect_source
 from bridge.preflight_target import target_facts
 from bridge.renewal import renewed
@@ -40,7 +46,9 @@ def run(config: Config) -> Report:
         with connect(config.source.url, application_name="engram-bridge check") as connection:
             answers = collect_source(connection, config.source.slot, config.source.publication)
             tables, mapping = _chosen(config, answers, ledger, findings)
-            tables = answers.with_rows(connection, tables)
+            tables = with_columns(connection, answers.with_rows(connection, tables))
+            if answers.server.version >= OLDEST:
+                facts = _with_server(facts, config, connection, answers)
         ledger = ledger_facts(config.ledger)  # once more: a run beside us moves it on, always before the slot
         facts = replace(
             facts,
@@ -57,10 +65,26 @@ def run(config: Config) -> Report:
         mapping = None
     spaces = mapping.spaces if mapping is not None else []
     facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
+    if any(model != HASHING for model in config.models):
+        facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
     facts = renewed(facts)
     findings += source_findings(facts)
     findings += place_findings(facts)
+    findings += server_findings(facts)
     return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
+
+
+def _with_server(facts: Facts, config: Config, connection: psycopg.Connection, answers: SourceAnswers) -> Facts:
+    """With what is known of the server behind the address. Raises SourceUnavailable."""
+    url = config.source.url
+    wal = wal_facts(connection, standby=answers.server.standby)
+    endpoint = endpoint_facts(connection, url, lambda: connect(url, application_name="engram-bridge check"))
+    offset, error = clock_offset(connection)
+    endpoint = replace(endpoint, clock_offset=offset, clock_error=error)
+    if (answers.role.replication or answers.role.superuser) and not endpoint.moving and not answers.server.senders_taken:
+        endpoint = with_walsender(endpoint, url)
+    others = other_relations(connection)
+    return replace(facts, endpoint=endpoint, wal=with_rate(connection, wal), others=others)
 
 
 def _chosen(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from itertools import islice
 from urllib.parse import urlsplit
 
 import httpx
 
+from bridge.check_server import loopback
 from bridge.config import Target
 from bridge.engram import policy
 from bridge.engram.client import Address, EngramTarget
@@ -44,14 +44,7 @@ def target_facts(config: Target, spaces: Sequence[str], ledger_id: str | None) -
 def plain_grpc(config: Target) -> str:
     """The gRPC address, where what goes there in the clear was meant to be kept from others."""
     secret = config.api_key is not None or config.http.startswith("https:")
-    return config.grpc_address if secret and not _loopback(urlsplit(f"//{config.grpc_address}").hostname or "") else ""
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return config.grpc_address if secret and not loopback(urlsplit(f"//{config.grpc_address}").hostname or "") else ""
 
 
 def _existing(http: str, key: str | None) -> set[str]:

@@ -13,11 +13,14 @@ from bridge import capacity
 from bridge.check import Finding, setting, source_findings
 from bridge.check_places import duration, place_findings
 from bridge.check_report import Report, TableSummary
+from bridge.check_server import server_findings
 from bridge.config import Target
 from bridge.errors import RENEW
 from bridge.facts import (
+    EndpointFacts,
     Facts,
     LedgerFacts,
+    OtherRelations,
     PublicationFacts,
     RoleFacts,
     ServerFacts,
@@ -25,6 +28,7 @@ from bridge.facts import (
     SpaceFacts,
     TableFacts,
     TargetFacts,
+    WalFacts,
 )
 from bridge.preflight_target import plain_grpc
 from bridge.schema import Table
@@ -64,6 +68,50 @@ def test_nothing_is_said_against_what_is_right() -> None:
     """A good source, target and ledger give no error and no warning; what spaces cost is told."""
     for facts in (GOOD, _facts(slot=SLOT, ledger=OWN, publication=PublicationFacts(members=MEMBER))):
         assert [(finding.level, finding.code) for finding in _findings(facts)] == [("info", "space.cost")]
+
+
+ENDPOINT = EndpointFacts(host="db.example", address="203.0.113.9", encrypted=True, verified=True)
+WAL = WalFacts(keep_limit=10**12, rate=1_000_000.0)
+
+
+def test_nothing_is_said_against_a_good_server() -> None:
+    """Reached directly, encrypted and verified, with a clock and limits that serve."""
+    facts = _facts(endpoint=ENDPOINT, wal=WAL, others=OtherRelations())
+    assert [finding.code for finding in server_findings(facts)] == ["storage.estimate"]
+    for host in ("localhost", "127.0.0.1", "::1", ""):
+        assert not list(server_findings(Facts("s", "p", endpoint=EndpointFacts(host=host, address=host))))
+
+
+SERVER_RULES = [
+    (replace(ENDPOINT, servers=2, probed=5), "source.balanced", "error", "5 connections reached 2 different"),
+    (replace(ENDPOINT, pooled=True, moving=True), "source.pooler", "error", "transaction mode"),
+    (replace(ENDPOINT, pooled=True), "source.pooler", "warning", "a pooler is in between"),
+    (replace(ENDPOINT, walsender="no entry"), "source.walsender", "error", "is refused: no entry"),
+    (replace(ENDPOINT, clock_offset=-4.0, clock_error=0.1), "source.clock", "warning", "4.0 s behind"),
+    (replace(ENDPOINT, clock_offset=4.0, clock_error=0.1), "source.clock", "warning", "4.0 s ahead of"),
+    (replace(ENDPOINT, encrypted=False), "source.plain", "warning", "not encrypted"),
+    (replace(ENDPOINT, verified=False), "source.unverified", "info", "nothing proves"),
+    (replace(WAL, keep_limit=None), "source.wal_unlimited", "warning", "without limit"),
+    (replace(WAL, keep_limit=10**9), "source.wal_small", "warning", "behind by 17 min"),
+    (replace(WAL, sender_timeout=2.0), "source.sender_timeout", "warning", "is 2 s"),
+]
+
+
+@pytest.mark.parametrize(("given", "code", "level", "said"), SERVER_RULES, ids=[rule[1] + "-" + rule[2] for rule in SERVER_RULES])
+def test_what_is_said_of_the_server(given: EndpointFacts | WalFacts, code: str, level: str, said: str) -> None:
+    """Each flaw alone: its code, its level, what it is, and a remedy."""
+    facts = _facts(endpoint=given) if isinstance(given, EndpointFacts) else _facts(wal=given)
+    (finding,) = (one for one in server_findings(facts) if one.code != "storage.estimate")
+    assert (finding.code, finding.level) == (code, level)
+    assert said in finding.what
+    assert finding.remedy
+
+
+def test_a_clock_is_judged_only_beyond_what_is_certain() -> None:
+    """A slow round trip says little about the clock; before 13 there was no limit to set; a standby writes no WAL of its own."""
+    assert not list(server_findings(Facts("s", "p", endpoint=replace(ENDPOINT, clock_offset=4.0, clock_error=3.5))))
+    for facts in (_facts(wal=WalFacts(can_limit=False)), _facts(wal=WalFacts(), server=replace(SERVER, standby=True))):
+        assert [finding.code for finding in server_findings(facts)] == ["storage.estimate"]
 
 
 # facts, code, level, part of what is said, part of the remedy
