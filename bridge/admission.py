@@ -13,9 +13,9 @@ from dataclasses import replace
 from bridge.check import Finding, source_findings
 from bridge.check_places import place_findings
 from bridge.config import Config
-from bridge.errors import CheckFailed, ConfigError, LedgerError
+from bridge.errors import CheckFailed, ConfigError, LedgerError, LedgerUnavailable
 from bridge.facts import Facts, LedgerFacts
-from bridge.ledger.connection import held_by_another
+from bridge.ledger.holder import held_by_another
 from bridge.mapping import Identity, compile_mapping
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
@@ -34,11 +34,12 @@ _SAID_BY_THE_RUN = ("space.", "ledger.", "target.")
 def admit(config: Config) -> dict[str, Finding]:
     """Refuse what cannot go well; answers, for a ledger that has begun, what is wrong with single tables, by label.
 
-    Reads only. Raises CheckFailed, ConfigError, LedgerError, LedgerHeld, SourceChanged, SlotLost, SourceUnavailable.
+    Reads only. Raises CheckFailed, ConfigError, LedgerError, LedgerUnavailable, LedgerHeld, SourceChanged,
+    SlotLost, SourceUnavailable.
     """
     ledger = ledger_facts(config.ledger)
     if ledger.failure:
-        raise LedgerError(ledger.failure, hint=ledger.remedy)
+        raise (LedgerUnavailable if ledger.unavailable else LedgerError)(ledger.failure, hint=ledger.remedy)
     if ledger.holder is not None:
         raise held_by_another(ledger.holder)
     with connect(config.source.url, application_name="engram-bridge setup") as connection:

@@ -28,6 +28,7 @@ def place_findings(facts: Facts) -> list[Finding]:
         findings += _target(facts.target)
     if facts.ledger is not None:
         findings += _ledger(facts.ledger, sum(table.rows for table in facts.tables))
+        findings += _inside(facts.ledger, facts)
         findings += _same_source(facts.ledger, facts)
         for table in facts.tables:
             known = facts.ledger.spaces.get(table.table.label, table.spaces)
@@ -149,6 +150,8 @@ def _ledger(ledger: LedgerFacts, rows: int) -> Iterator[Finding]:
             f"the ledger will need about {needed / 1e6:,.0f} MB for {rows:,} rows; its disk has {ledger.free / 1e6:,.0f} MB left",
             "Make room, or put the ledger on another disk (ledger: PATH).",
         )
+    for what, remedy in ledger.notes:
+        yield Finding("warning", "ledger.server", "ledger", what, remedy)
     if ledger.holder is not None:
         yield Finding(
             "warning",
@@ -165,6 +168,24 @@ def _ledger(ledger: LedgerFacts, rows: int) -> Iterator[Finding]:
             f"{label} is stopped, its changes are not carried: {reason}",
             f"If that is mended: engram-bridge resync {shlex.quote(label)}, and start `run` again.",
         )
+
+
+def _inside(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
+    """A ledger on the server that it keeps the account of; in the same database its own changes go through the slot as well."""
+    server = facts.server
+    if ledger.server is None or server is None or ledger.server[0] != server.system_identifier:
+        return
+    if ledger.server[1] == server.database:
+        where, more = "in the source database itself", ", which the slot holds back and reads over"
+    else:
+        where, more = "on the source's server", ""
+    yield Finding(
+        "warning",
+        "ledger.inside",
+        "ledger",
+        f"the ledger is {where}: what it notes makes WAL there, several times that of the changes{more}",
+        "Use a file (ledger: PATH), or another server, unless that is meant.",
+    )
 
 
 def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:

@@ -300,7 +300,10 @@ class Config(_Section):
         description="The Engram server: its HTTP URL, or {http, grpc, api_key, capacity, limit, space_prefix}."
     )
     ledger: str = Field(
-        default="engram-bridge.db", min_length=1, repr=False, description="The ledger: a file's path, or an SQLAlchemy URL."
+        default="engram-bridge.db",
+        min_length=1,
+        repr=False,
+        description="The ledger: a file's path, or postgresql://user@host/database, which may have other contents.",
     )
     tables: dict[str, Table] = Field(
         default={}, description="Exceptions by table: `users` (in public) or `schema.table`, as in the catalogue."

@@ -5,6 +5,7 @@
     ├── Transient                      goes away by itself: waited for, with backoff; exit 75 when patience ends
     │   ├── SourceUnavailable          PostgreSQL cannot be reached, or is starting or stopping
     │   ├── TargetUnavailable          Engram cannot be reached, or refuses everything; what was sent is in doubt
+    │   ├── LedgerUnavailable          the server of the ledger cannot be reached, or cannot write now
     │   └── EmbedderUnavailable        the embedding endpoint or model takes nothing now
     └── Fatal                exit 1    nothing is acknowledged; a person has to act
         ├── CheckFailed                what would go wrong later was found before the first row
@@ -17,9 +18,9 @@
         ├── EmbeddingRefused           the model cannot embed what is in a batch: parks the one key that it is
         └── TargetRejected             Engram refused this one write: parks its key
 
-`Transient` is retried in one place, the lanes and the stream loop; `MappingError`, `EmbeddingRefused` and `TargetRejected` park a
-key (law 8);
-every other `Fatal` ends the run. Messages and hints name tables, columns and keys of the configuration, never row values.
+`Transient` is retried in one place, the lanes and the stream loop, and for the ledger in its own `patience`; `MappingError`,
+`EmbeddingRefused` and `TargetRejected` park a key (law 8); every other `Fatal` ends the run. Messages and hints name tables,
+columns and keys of the configuration, never row values.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class TargetUnavailable(Transient):
 
 class EmbedderUnavailable(Transient):
     """The embedding model is not available."""
+
+
+class LedgerUnavailable(Transient):
+    """The ledger is not available."""
 
 
 class Fatal(BridgeError):

@@ -172,16 +172,21 @@ class TargetFacts:
 class LedgerFacts:
     """The ledger's place and, when there is a ledger, what it says. `failure` and `remedy` when it cannot be used at all.
 
-    `free` is the bytes left on its disk. `confirmed` is the last position told to the slot; None before there was a slot.
+    `unavailable`: its server is away, which can end by itself. `free` is the bytes left on its disk. `confirmed` is the last
+    position told to the slot; None before there was a slot.
     `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
     that its memories are in, and why those that are `stopped` are. `renewal`: system and database for which a new slot is
     asked, or begun and not made; `renewal_moved`: they are others than those of its
-    memories. `choices`: where it knows better than the configuration.
+    memories. `choices`: where it knows better than the configuration. In PostgreSQL, `server` is the system identifier and the
+    database that it is in, and `notes` are what is risky about the place, each with its remedy.
     """
 
     location: str
     failure: str = ""
     remedy: str = ""
+    unavailable: bool = False
+    notes: tuple[tuple[str, str], ...] = ()
+    server: tuple[str, str] | None = None
     free: int | None = None
     exists: bool = False
     ledger_id: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psycopg
 from psycopg import pq
@@ -59,7 +59,14 @@ _UNAVAILABLE = ("08", "57", "53", "55006", "55P03", "25006", "25P0", "40")
 """SQLSTATEs that go away by themselves: connection, shutdown and cancel, resources, object in use, locks, read-only, rollback."""
 
 
-def conninfo(url: str, *, application_name: str, replication: bool = False, connect_timeout: int = 10) -> str:
+def conninfo(
+    url: str,
+    *,
+    application_name: str,
+    replication: bool = False,
+    connect_timeout: int = 10,
+    settings: Mapping[str, str] = COMMITS,
+) -> str:
     """`url` (URI or keyword form) with our settings added. Raises ConfigError when it is neither."""
     try:
         parameters = conninfo_to_dict(url)
@@ -68,7 +75,7 @@ def conninfo(url: str, *, application_name: str, replication: bool = False, conn
             "the source is not a PostgreSQL connection string",
             hint="Write postgresql://user@host:5432/database, or keyword=value pairs.",
         ) from error
-    options = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | COMMITS).items())
+    options = " ".join(f"-c {name}={value}" for name, value in (SETTINGS | dict(settings)).items())
     own = str(parameters.pop("options", "") or "")
     parameters.update(KEEPALIVES)
     parameters.setdefault("connect_timeout", str(connect_timeout))
@@ -80,13 +87,21 @@ def conninfo(url: str, *, application_name: str, replication: bool = False, conn
     return make_conninfo("", **{name: str(value) for name, value in parameters.items()})
 
 
-def connect(url: str, *, application_name: str = "engram-bridge", replication: bool = False) -> psycopg.Connection:
-    """An autocommit connection with the pinned settings.
+def connect(
+    url: str,
+    *,
+    application_name: str = "engram-bridge",
+    replication: bool = False,
+    settings: Mapping[str, str] = COMMITS,
+) -> psycopg.Connection:
+    """An autocommit connection with the pinned settings, and with `settings`: how a ledger's server commits differs.
 
     Raises SourceUnavailable when the server cannot be reached, ConfigError when it refuses who we are, or a pooler our settings.
     """
     with translated():
-        connection = psycopg.connect(conninfo(url, application_name=application_name, replication=replication), autocommit=True)
+        connection = psycopg.connect(
+            conninfo(url, application_name=application_name, replication=replication, settings=settings), autocommit=True
+        )
     try:
         _require_pinned(connection)
     except BaseException:

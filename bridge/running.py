@@ -82,6 +82,7 @@ class Bridge:
     def start(self) -> None:
         """Start all threads."""
         self.fence = self.flush_position()
+        self.ledger.patience.begin()
         self.ledger.put_facts({"ended": "no"})
         self.recorder.start()
         self.pool.start()
@@ -92,6 +93,7 @@ class Bridge:
 
     def stop(self) -> None:
         """End in order: nothing more comes in, what is being done is finished and recorded, the slot is told."""
+        self.ledger.patience.hurry()
         self.loader.stop()
         self.watch.stop()
         self.housekeeping.stop()

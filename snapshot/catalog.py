@@ -20,7 +20,8 @@ MEASURED = "coalesce(pg_total_relation_size(c.oid), 0)"
 ESTIMATED = "c.relpages::bigint * current_setting('block_size')::bigint"
 
 # Ordinary and partitioned tables of users, without partitions: those come as `leaves` of their root. Temporary tables live in
-# schemas `pg_temp_…`. `row_security_active` is about the role that asks: true when a policy would hide rows from it.
+# schemas `pg_temp_…`. `row_security_active` is about the role that asks: true when a policy would hide rows from it. The schema
+# of a ledger, which may be in the same database, says so in its comment: it is never a source.
 TABLES = """
     select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
            row_security_active(c.oid),
@@ -30,6 +31,7 @@ TABLES = """
       join pg_namespace n on n.oid = c.relnamespace
      where c.relkind in ('r', 'p') and not c.relispartition
        and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+       and obj_description(n.oid, 'pg_namespace') is distinct from 'ledger of engram-bridge'
        and (%(schemas)s::text[] is null or n.nspname = any (%(schemas)s::text[]))
        and (%(only)s::oid[] is null or c.oid = any (%(only)s::oid[]))
      order by n.nspname, c.relname

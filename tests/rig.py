@@ -13,11 +13,14 @@ from typing import Any
 
 import psycopg
 import yaml
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from bridge import config as configuration
 from bridge.config import Config
 from bridge.evidence import TableEvidence, compare
 from bridge.ledger import Ledger
+from bridge.ledger.place import ledger_exists
 from bridge.lsn import fence, format_lsn
 from bridge.postgres import connect, flush_position
 from bridge.sandbox.engram.process import SandboxEngram
@@ -27,14 +30,21 @@ SLOT = "rig_{}"
 
 
 class Rig:
-    """One ledger, one slot, one sandbox Engram. `overrides` go into bridge.yaml as they are."""
+    """One ledger, one slot, one sandbox Engram. `overrides` go into bridge.yaml as they are.
 
-    def __init__(self, folder: Path, source: str, *, capacity: int = 100_000, **overrides: Any) -> None:
+    `ledger`: a URL, or `postgresql` for a database of its own beside the source's; by default a file.
+    """
+
+    def __init__(
+        self, folder: Path, source: str, *, capacity: int = 100_000, ledger: str | None = None, **overrides: Any
+    ) -> None:
         self.folder = folder
         self.source = source
         self.engram = SandboxEngram(folder / "engram", capacity=capacity, faults=overrides.pop("faults", ()))
         self.engram.__enter__()
         self.ledger_path = folder / "ledger.db"
+        self._ledger_database = ledger_database(source) if ledger == "postgresql" else None
+        self.ledger_location = self._ledger_database or ledger or str(self.ledger_path)
         self.file = folder / "bridge.yaml"
         self.log = folder / "bridge.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -43,7 +53,7 @@ class Rig:
         document: dict[str, Any] = {
             "source": {"url": source, "slot": slot, "publication": slot, "plugin": plugin},
             "target": {"http": self.engram.http, "grpc": self.engram.grpc, **overrides.pop("target", {})},
-            "ledger": str(self.ledger_path),
+            "ledger": self.ledger_location,
             "snapshot": {"workers": 3, "chunk_rows": 200, **overrides.pop("snapshot", {})},
             **overrides,
         }
@@ -117,8 +127,8 @@ class Rig:
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
-            if self.ledger_path.exists():
-                ledger = Ledger(str(self.ledger_path))
+            if ledger_exists(self.ledger_location):
+                ledger = self.ledger()
                 try:
                     facts, epochs, gauges, records = ledger.facts(), ledger.epochs(), ledger.gauges(), ledger.tables()
                 finally:
@@ -164,7 +174,7 @@ class Rig:
 
     def ledger(self) -> Ledger:
         """The ledger, to read."""
-        return Ledger(str(self.ledger_path))
+        return Ledger(self.ledger_location)
 
     def evidence(self) -> list[TableEvidence]:
         """Compare everything."""
@@ -199,6 +209,8 @@ class Rig:
         self.engram.stop()
         with contextlib.suppress(psycopg.OperationalError):  # a cluster of the test's own has ended before us, slot and all
             self._drop_slot()
+            if self._ledger_database is not None:
+                drop_ledger_database(self.source, self._ledger_database)
 
     def _drop_slot(self) -> None:
         with psycopg.connect(self.source, autocommit=True) as connection:
@@ -212,3 +224,19 @@ class Rig:
                     connection.execute("select pg_drop_replication_slot(%s)", (self.slot,))
                     return
                 time.sleep(0.1)
+
+
+def ledger_database(source: str) -> str:
+    """The URL of a new database on the source's server."""
+    name = f"ledger_{os.urandom(4).hex()}"
+    with psycopg.connect(source, autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(sql.Identifier(name)))
+    known = conninfo_to_dict(source)
+    return f"postgresql://{known['user']}@{known['host']}:{known['port']}/{name}"
+
+
+def drop_ledger_database(source: str, url: str) -> None:
+    """Away with it, whoever is still connected."""
+    name = str(conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(source, autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

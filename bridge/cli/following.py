@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +34,7 @@ from bridge.console import LiveView, render_status
 from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Ledger
-from bridge.ledger.connection import ledger_url
+from bridge.ledger.place import ledger_exists
 from bridge.pool import TELL_AGAIN
 
 logger = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def _prepare(settings: Config, ending: threading.Event, occupied: Occupied = Occ
     """Prepare the run. A ledger that has been used waits for source and target; the very first start tells at once."""
     from bridge import running
 
-    resumed = Path(str(ledger_url(settings.ledger).database)).exists()
+    resumed = ledger_exists(settings.ledger)
     wait, told = 0.5, -TELL_AGAIN
     while not ending.is_set():
         try:

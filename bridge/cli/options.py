@@ -14,19 +14,21 @@ from bridge import logs
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.ledger import Ledger
-from bridge.ledger.connection import ledger_url
+from bridge.ledger.place import ledger_exists, place_of
 
 DEFAULT_FILE = Path("bridge.yaml")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; bridge.yaml when it is there.")]
 SourceUrl = Annotated[str | None, typer.Option("--source", help="PostgreSQL URL; wins over the file.")]
 TargetUrl = Annotated[str | None, typer.Option("--target", help="Engram's HTTP URL; wins over the file.")]
-LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; wins over the file.")]
+LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's path or PostgreSQL URL; wins over the file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log.")]
 LogFormat = Annotated[logs.LogFormat, typer.Option("--log-format", help="How log lines look.")]
 
-LedgerOnly = Annotated[str | None, typer.Option("--ledger", help="The ledger's path; by default that of the configuration.")]
+LedgerOnly = Annotated[
+    str | None, typer.Option("--ledger", help="The ledger's path or PostgreSQL URL; by default that of the configuration.")
+]
 
 
 @contextlib.contextmanager
@@ -49,9 +51,10 @@ def load(path: Path | None, source: str | None, target: str | None, ledger: str 
 
 def existing_ledger(settings: Config) -> Ledger:
     """The ledger of a bridge that has run. Raises ConfigError when there is none."""
-    if not Path(str(ledger_url(settings.ledger).database)).exists():
+    if not ledger_exists(settings.ledger):
         raise ConfigError(
-            f"there is no ledger at {settings.ledger}", hint="Start `engram-bridge run` first, or name the ledger by --ledger."
+            f"there is no ledger at {place_of(settings.ledger).shown}",
+            hint="Start `engram-bridge run` first, or name the ledger by --ledger.",
         )
     return Ledger(settings.ledger)
 
@@ -60,6 +63,6 @@ def open_book(config: Path | None, ledger: str | None) -> Ledger:
     """The ledger that is named, or that of the configuration; it must be there. Raises ConfigError."""
     if ledger is None:
         ledger = load(config, None, None, None).ledger
-    if not Path(str(ledger_url(ledger).database)).exists():
-        raise ConfigError(f"there is no ledger at {ledger}", hint="Name the ledger by --ledger.")
+    if not ledger_exists(ledger):
+        raise ConfigError(f"there is no ledger at {place_of(ledger).shown}", hint="Name the ledger by --ledger.")
     return Ledger(ledger)

@@ -24,6 +24,10 @@ BATCH = 500
 """Keys in one statement: SQLite allows 32,766 parameters, and plans for short lists are cached better."""
 
 
+PAGE = 5_000
+"""Keys of one page of a scan."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a lane has done for one key, to be recorded before anything is acknowledged.
@@ -81,21 +85,16 @@ def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict
     return found
 
 
-def scan_entries(connection: Connection, table: int, shard: int, *, page: int = 5000) -> Iterator[tuple[str, Entry]]:
-    """All keys of a table in one shard, live ones and tombstones, in key order, a page at a time."""
+def page_of_entries(connection: Connection, table: int, shard: int, after: str | None) -> list[tuple[str, Entry]]:
+    """The next keys of a table in one shard, live ones and tombstones, in key order: fewer than PAGE when they are the last."""
     m = tables.memories.c
-    after: str | None = None
-    while True:
-        query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
-            m.tbl == table, m.shard == shard
-        )
-        if after is not None:
-            query = query.where(m.key > after)
-        rows = connection.execute(query.order_by(m.key).limit(page)).all()
-        yield from ((row[0], Entry(*row[1:])) for row in rows)
-        if len(rows) < page:
-            return
-        after = rows[-1][0]
+    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
+        m.tbl == table, m.shard == shard
+    )
+    if after is not None:
+        query = query.where(m.key > after)
+    rows = connection.execute(query.order_by(m.key).limit(PAGE)).all()
+    return [(row[0], Entry(*row[1:])) for row in rows]
 
 
 def _pages(pairs: Iterable[tuple[First, str]]) -> Iterator[tuple[First, list[str]]]:

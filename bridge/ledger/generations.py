@@ -20,6 +20,7 @@ from bridge.choices import ADDED, REMOVED, RESHARDED, Choices, choices_of
 from bridge.ledger import books, tables
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.numbering import LAST_NUMBER, insert
+from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, RETIRED, SERVING, TableRecord
 
 
@@ -38,9 +39,11 @@ class Generations:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.patience = ledger.patience
 
     # what is asked
 
+    @waits
     def ask(self, label: str, verb: str, detail: dict[str, Any]) -> None:
         """Ask for something; another process may do so."""
         row: dict[str, object] = {
@@ -53,18 +56,21 @@ class Generations:
         with self._ledger.writing() as connection:
             books.upsert(connection, tables.asked, ("label", "verb"), [row])
 
+    @waits
     def asked(self) -> list[Asked]:
         """What is to be done, in the order of asking, and what was refused."""
         with self._ledger.reading() as connection:
             rows = connection.execute(select(tables.asked).order_by(tables.asked.c.made)).all()
         return [Asked(row.label, row.verb, json.loads(row.detail), row.refused) for row in rows]
 
+    @waits
     def refuse(self, asked: Asked, reason: str) -> None:
         """It cannot be done: `status` says why until something is asked of the table again."""
         a = tables.asked.c
         with self._ledger.writing() as connection:
             connection.execute(update(tables.asked).where(a.label == asked.label, a.verb == asked.verb).values(refused=reason))
 
+    @waits
     def choices(self) -> Choices:
         """Where the ledger knows better than the configuration."""
         c = tables.choices.c
@@ -72,11 +78,13 @@ class Generations:
             rows = connection.execute(select(c.label, c.verb, c.detail)).all()
         return choices_of([(row[0], row[1], row[2]) for row in rows])
 
+    @waits
     def choose(self, label: str, verb: str, detail: dict[str, Any]) -> None:
         """The ledger knows better from now on."""
         with self._ledger.writing() as connection:
             _choose(connection, label, verb, detail)
 
+    @waits
     def done(self, label: str, verb: str) -> None:
         """What was asked has been done."""
         with self._ledger.writing() as connection:
@@ -129,6 +137,7 @@ class Generations:
             _choose(connection, label, REMOVED, {"keep": keep})
             _done(connection, label, "remove")
 
+    @waits
     def discard(self, number: int) -> None:
         """Nothing of a retired generation is left in the target: forget that it ever was, but never its number."""
         f = tables.facts.c
@@ -141,6 +150,7 @@ class Generations:
             connection.execute(delete(tables.facts).where(or_(f.name == f"resync:{number}", f.name == f"links:{number}")))
             connection.execute(delete(tables.tables).where(tables.tables.c.number == number))
 
+    @waits
     def erase(self, number: int, keys: Sequence[str]) -> None:
         """These memories of a retired generation are proven gone."""
         with self._ledger.writing() as connection:

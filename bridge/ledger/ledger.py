@@ -8,82 +8,39 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, text, update
+from sqlalchemy import Connection, delete, func, select, text, update
 
 from bridge.gate import Entry, Parked
 from bridge.ledger import books, numbering, rewriting, tables
-from bridge.ledger.connection import Holder, holder_of, ledger_url, migrate, open_engine, translated
+from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.ledger.rewriting import SearchProgress
+from bridge.ledger.store import Store
 from bridge.lsn import Lsn, make_version, split_version
 from bridge.memories import Key
 
 
-class Ledger:
+class Ledger(Store):
     """An open ledger. Methods may be called from any thread; those that write, by the holder only, save `request`."""
-
-    def __init__(self, location: str) -> None:
-        self.location = location
-        self.engine: Engine = open_engine(location)
-        self.is_new = migrate(self.engine, location)
-        self._holder = Holder(self._lock_path())
-        if self.is_new:
-            self.put_facts({"ledger_id": uuid.uuid4().hex, "created": repr(time.time())})
-
-    def _lock_path(self) -> Path:
-        return Path(f"{ledger_url(self.location).database}.lock")
-
-    def acquire(self) -> None:
-        """Become the one writer. Raises LedgerHeld, saying who it is."""
-        self._holder.acquire()
-
-    def release(self) -> None:
-        """Give the right to write back."""
-        self._holder.release()
-
-    def held_by(self) -> str | None:
-        """Who writes now, as a sentence part, or None."""
-        return holder_of(self._lock_path())
-
-    def close(self) -> None:
-        """Release and close all connections."""
-        self.release()
-        self.engine.dispose()
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection with one consistent view."""
-        with translated(self.location), self.engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is durable when the block has ended without an error."""
-        with (
-            translated(self.location),
-            self.engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
 
     # facts
 
+    @waits
     def facts(self) -> dict[str, str]:
         """All single values."""
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(select(tables.facts.c.name, tables.facts.c.value))}
 
+    @waits
     def put_facts(self, facts: Mapping[str, str]) -> None:
         """Set single values."""
         with self.writing() as connection:
             _put_facts(connection, facts)
 
+    @waits
     def drop_fact(self, name: str, value: str | None = None) -> bool:
         """Forget a single value, if it is still this one; answers whether it was."""
         gone = delete(tables.facts).where(tables.facts.c.name == name)
@@ -93,6 +50,7 @@ class Ledger:
 
     # tables and chunks
 
+    @waits
     def register(self, label: str, spaces: Sequence[str], columns: list[dict[str, Any]], rows: int) -> TableRecord:
         """The record of a table, made when it is new. Spaces and columns of a known table are left as they were."""
         with self.writing() as connection:
@@ -102,15 +60,18 @@ class Ledger:
                 numbering.insert(connection, label, SERVING, None, spaces, columns, rows)
         return next(record for record in self.tables() if record.label == label)
 
+    @waits
     def tables(self) -> list[TableRecord]:
         """The generation of every carried table that answers: the one place which decides where a table is served from."""
         return self.generations(SERVING)
 
+    @waits
     def generations(self, *roles: str) -> list[TableRecord]:
         """The generations of these roles, by number; without one, those that changes are written to: serving and filling."""
         with self.reading() as connection:
             return numbering.read(connection, roles or (SERVING, FILLING))
 
+    @waits
     def set_table(self, number: int, **values: Any) -> None:
         """Change columns of a table's record (`state`, `reason`, `floor`, `reached`, `columns`, `spaces`)."""
         for name in ("columns", "spaces"):
@@ -119,6 +80,7 @@ class Ledger:
         with self.writing() as connection:
             connection.execute(update(tables.tables).where(tables.tables.c.number == number).values(**values))
 
+    @waits
     def plan(self, table: int, chunks: Iterable[ChunkRecord]) -> None:
         """Set the chunk plan of a table, whole, and count it as loading."""
         rows = [
@@ -140,6 +102,7 @@ class Ledger:
             t = tables.tables.c
             connection.execute(update(tables.tables).where(t.number == table, t.state != "stopped").values(state="loading"))
 
+    @waits
     def loaded(self, table: int, reached: Lsn) -> None:
         """The last chunk of a table is recorded. A table that was stopped meanwhile stays so."""
         t = tables.tables.c
@@ -147,6 +110,7 @@ class Ledger:
             loaded = update(tables.tables).where(t.number == table, t.state != "stopped")
             connection.execute(loaded.values(state="loaded", reached=reached))
 
+    @waits
     def begin_again(self, table: int, columns: list[dict[str, Any]]) -> None:
         """A table is to be loaded as if it were new; what is known of its keys stays."""
         t = tables.tables.c
@@ -156,6 +120,7 @@ class Ledger:
             connection.execute(update(tables.tables).where(t.number == table).values(**values))
             _put_facts(connection, {f"resync:{table}": RESYNC_LOADING})
 
+    @waits
     def chunks(self, table: int) -> list[ChunkRecord]:
         """The chunk plan of a table."""
         c = tables.chunks.c
@@ -165,37 +130,53 @@ class Ledger:
 
     # memories
 
+    @waits
     def entries(self, table: int, keys: Sequence[str]) -> dict[str, Entry]:
         """What is expected of these keys."""
         with self.reading() as connection:
             return books.read_entries(connection, table, keys)
 
+    @waits
     def digests(self, table: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Digests of body and references of the live ones among these keys."""
         with self.reading() as connection:
             return books.read_digests(connection, table, keys)
 
+    @waits
     def parked_of(self, table: int) -> set[str]:
         """The parked keys of a table, those that were dropped too."""
         p = tables.parked.c
         with self.reading() as connection:
             return set(connection.execute(select(p.key).where(p.tbl == table)).scalars())
 
+    @waits
     def parked(self, table: int, keys: Sequence[str]) -> dict[str, Parked]:
         """The parked ones among these keys."""
         with self.reading() as connection:
             return books.read_parked(connection, table, keys)
 
     def scan(self, table: int, shard: int) -> Iterator[tuple[str, Entry]]:
-        """All keys of a table in one shard, in key order."""
-        with self.reading() as connection:
-            yield from books.scan_entries(connection, table, shard)
+        """All keys of a table in one shard, live ones and tombstones, in key order, each page as it is when it is read."""
+        after: str | None = None
+        while True:
+            page = self._page(table, shard, after)
+            yield from page
+            if len(page) < books.PAGE:
+                return
+            after = page[-1][0]
 
+    @waits
+    def _page(self, table: int, shard: int, after: str | None) -> list[tuple[str, Entry]]:
+        with self.reading() as connection:
+            return books.page_of_entries(connection, table, shard, after)
+
+    @waits
     def resolve(self, lookups: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The parents known under these alternate values."""
         with self.reading() as connection:
             return books.resolve_lookups(connection, lookups)
 
+    @waits
     def edges_of(self, table: int) -> list[tuple[str, str, int, str | None]]:
         """All edges of a table's rows: key, constraint, the parent's table and key (None while it is not known)."""
         e = tables.edges.c
@@ -203,14 +184,21 @@ class Ledger:
         with self.reading() as connection:
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
+    @waits
     def stale_lookups(self) -> list[Key]:
         """Children whose parent, found by an alternate key, is not the one that their memory names."""
+        return self._stale_lookups()
+
+    def _stale_lookups(self) -> list[Key]:
         with self.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(text(STALE))]
 
+    @waits
     def record(self, batch: Batch) -> list[Key]:
         """Write everything in one transaction; durable when it returns. Answers children to be refreshed."""
-        with self.writing() as connection:
+        with self.stepping() as connection:
+            if connection is None:  # it was, and only the answer was lost, and with it who is to be refreshed
+                return self._stale_lookups()
             dependents = books.record(connection, batch.outcomes)
             for table, chunk in batch.chunks:
                 c = tables.chunks.c
@@ -223,21 +211,25 @@ class Ledger:
             _count(connection, batch.counters)
         return dependents
 
+    @waits
     def behind(self, table: int, shard: int, epoch: int, after: str, limit: int) -> list[str]:
         """Keys of live memories that were last written before this start of the target, in order, behind a key."""
         with self.reading() as connection:
             return rewriting.behind(connection, table, shard, epoch, after, limit)
 
+    @waits
     def left_behind(self, table: int, shard: int, epoch: int) -> bool:
         """Whether a live memory that is not parked was last written before this start of the target."""
         with self.reading() as connection:
             return rewriting.left_behind(connection, table, shard, epoch)
 
+    @waits
     def search_progress(self) -> dict[int, SearchProgress]:
         """For every table: whether recall by embedding knows all of its rows, and how many it knows. Reads all memories."""
         with self.reading() as connection:
             return rewriting.progress(connection)
 
+    @waits
     def searchable(self, table: int) -> bool:
         """Whether the search of this table is complete: recall by embedding knows every row that the ledger expects.
 
@@ -247,6 +239,7 @@ class Ledger:
         with self.reading() as connection:
             return rewriting.searchable(connection, table)
 
+    @waits
     def last_commit(self, epoch: int, start: Lsn, end: Lsn) -> tuple[Lsn, int | None] | None:
         """The last commit between two positions that a key's version is of: the start of its record, its transaction if known."""
         m = tables.memories.c
@@ -258,6 +251,7 @@ class Ledger:
             xid = connection.execute(select(func.max(m.xid)).where(m.version == version)).scalar()
         return split_version(version)[1], xid
 
+    @waits
     def live_counts(self) -> dict[tuple[int, int], int]:
         """Live memories by (table, shard)."""
         m = tables.memories.c
@@ -265,6 +259,7 @@ class Ledger:
         with self.reading() as connection:
             return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
+    @waits
     def collect_tombstones(self, table: int, below: str) -> int:
         """Remove tombstones under a version that no late delivery can fall below any more (law 2). Answers how many."""
         m = tables.memories.c
@@ -274,6 +269,7 @@ class Ledger:
 
     # spaces and epochs
 
+    @waits
     def space(self, name: str) -> tuple[bool, str] | None:
         """Whether it was empty when this ledger began, and the epoch it was last compared in."""
         s = tables.spaces.c
@@ -281,12 +277,14 @@ class Ledger:
             row = connection.execute(select(s.pristine, s.repaired).where(s.name == name)).one_or_none()
         return (row[0], row[1]) if row else None
 
+    @waits
     def rewritten(self, name: str) -> int:
         """The number of the epoch that a space was last written through in; 0: in none, or it is not known."""
         query = select(tables.spaces.c.rewritten).where(tables.spaces.c.name == name)
         with self.reading() as connection:
             return connection.execute(query).scalar() or 0
 
+    @waits
     def put_space(
         self, name: str, *, pristine: bool | None = None, repaired: str | None = None, rewritten: int | None = None
     ) -> None:
@@ -303,6 +301,7 @@ class Ledger:
             if changed.rowcount == 0:
                 connection.execute(tables.spaces.insert().values(name=name, **{"pristine": False, "repaired": "", **values}))
 
+    @waits
     def put_epoch(self, epoch: str, *, seen: float | None = None, repaired: float | None = None) -> int:
         """Note that the target started, or that all was compared since. Answers the number of this start."""
         e = tables.epochs.c
@@ -316,6 +315,7 @@ class Ledger:
                 connection.execute(update(tables.epochs).where(e.epoch == epoch).values(repaired=repaired))
         return int(number)
 
+    @waits
     def epochs(self) -> list[tuple[str, float, float | None]]:
         """The target's starts: epoch, when seen, when all was compared."""
         e = tables.epochs.c
@@ -324,6 +324,7 @@ class Ledger:
 
     # what waits
 
+    @waits
     def parked_keys(self, *, due: float | None = None) -> list[tuple[Key, Parked]]:
         """All parked keys, or those whose time to be tried again has come."""
         p = tables.parked.c
@@ -340,6 +341,7 @@ class Ledger:
             for r in rows
         ]
 
+    @waits
     def parked_count(self) -> int:
         """How many keys are parked, those aside that were dropped."""
         with self.reading() as connection:
@@ -347,17 +349,20 @@ class Ledger:
                 connection.execute(select(func.count()).select_from(tables.parked).where(~tables.parked.c.dropped)).scalar() or 0
             )
 
+    @waits
     def drop_parked(self, key: Key) -> None:
         """Stop waiting for a key: PostgreSQL answers for it until its next change is proven."""
         p = tables.parked.c
         with self.writing() as connection:
             connection.execute(update(tables.parked).where(p.tbl == key[0], p.key == key[1]).values(dropped=True, retry_at=None))
 
+    @waits
     def request(self, verb: str, key: Key) -> None:
         """Ask the running bridge, in another process, to do something with a key."""
         with self.writing() as connection:
             connection.execute(tables.requests.insert().values(verb=verb, tbl=key[0], key=key[1], made=time.time()))
 
+    @waits
     def take_requests(self) -> list[tuple[str, Key]]:
         """What was asked since the last call."""
         with self.reading() as connection:
@@ -369,11 +374,13 @@ class Ledger:
 
     # figures
 
+    @waits
     def counters(self) -> dict[str, int]:
         """Totals over all runs."""
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(select(tables.counters.c.name, tables.counters.c.value))}
 
+    @waits
     def put_gauges(self, gauges: Mapping[str, Any]) -> None:
         """What the running process measures now."""
         now = time.time()
@@ -381,12 +388,14 @@ class Ledger:
         with self.writing() as connection:
             books.upsert(connection, tables.gauges, ("name",), rows)
 
+    @waits
     def gauges(self) -> dict[str, tuple[Any, float]]:
         """The last measurements and when they were made."""
         g = tables.gauges.c
         with self.reading() as connection:
             return {row[0]: (json.loads(row[1]), row[2]) for row in connection.execute(select(g.name, g.value, g.at))}
 
+    @waits
     def pending_edges(self) -> dict[int, int]:
         """Edges whose parent is not in Engram, by child table: what is left when all is consistent are orphans."""
         with self.reading() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, inspect, select
 
 from bridge.errors import LedgerError
 from bridge.ledger import Ledger, steps, tables
-from bridge.ledger.connection import open_engine
+from bridge.ledger.place import place_of
 from tests.ledgers.kept import kept, restore, versions
 
 NEWEST = tables.SCHEMA_VERSION
@@ -57,7 +57,7 @@ def test_what_the_steps_make_is_what_the_code_works_with(tmp_path: Path) -> None
     Ledger(str(tmp_path / "ledger.db")).close()
     described = create_engine("sqlite://")
     tables.metadata.create_all(described)
-    assert schema(open_engine(str(tmp_path / "ledger.db"))) == schema(described)
+    assert schema(place_of(str(tmp_path / "ledger.db")).engine()) == schema(described)
 
 
 def test_a_ledger_of_every_version_is_kept() -> None:
@@ -70,7 +70,7 @@ def test_a_ledger_of_every_version_is_kept() -> None:
 def test_an_earlier_ledger_is_brought_up_to_date_step_by_step(tmp_path: Path, version: int) -> None:
     """At the end it has the newest schema, and everything that it knew."""
     restore(version, tmp_path / "ledger.db")
-    engine = open_engine(str(tmp_path / "ledger.db"))
+    engine = place_of(str(tmp_path / "ledger.db")).engine()
     earlier = columns(engine)
     before = contents(engine, earlier)
     assert before["memories"]
@@ -109,6 +109,6 @@ def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path, monkeypat
     monkeypatch.setattr(steps, "STEPS", broken)
     with pytest.raises(LedgerError):
         Ledger(str(tmp_path / "ledger.db"))
-    engine = open_engine(str(tmp_path / "ledger.db"))
+    engine = place_of(str(tmp_path / "ledger.db")).engine()
     assert "left_behind" not in inspect(engine).get_table_names()
     assert "('schema_version', '1')" in {str(row) for row in engine.connect().execute(select(tables.facts))}
