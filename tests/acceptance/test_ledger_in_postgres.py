@@ -91,6 +91,7 @@ def test_the_ledgers_server_is_killed_while_the_bridge_works(make_rig: MakeRig, 
     shop.create(rig.source)
     shop.seed(rig.source, 1_500)
     process = rig.start()
+    until(lambda: "info streaming" in rig.tail(), what=rig.tail())
     with shop.Application(rig.source, seed=9, rate=20.0) as application:
         for _ in range(3):
             time.sleep(2.0)
