@@ -88,6 +88,11 @@ class StepBatch:
         self._forget([item for item in items if item.action is Action.FORGET])
         self._write([item for item in items if item.action is Action.WRITE])
 
+    def give_up(self, error: str) -> None:
+        """Park these works: the target fails at each of them alone, with an error that says nothing about the row."""
+        for item in self._gate():
+            self._park(item, "rejected", f"Engram fails at this row and at no other: {error}", again=True)
+
     def tell(self) -> None:
         """Say which keys were parked in this step, once that is recorded. The reason's code alone: details may quote a row."""
         for label, key, reason in self.set_aside[:TOLD_KEYS]:
@@ -141,8 +146,8 @@ class StepBatch:
         else:
             self._end(item)
 
-    def _park(self, item: Item, reason: str, detail: str) -> None:
-        """Durably set the key aside, so that all others flow on."""
+    def _park(self, item: Item, reason: str, detail: str, *, again: bool = False) -> None:
+        """Durably set the key aside, so that all others flow on; `again`: a timer tries it again whatever the reason."""
         attempts = item.parked.attempts + 1 if item.parked else 0
         unseen = item.parked.xid if item.parked else None  # a retry has no transaction of its own: the one that waits stays
         now = self.shop.wall()
@@ -153,7 +158,7 @@ class StepBatch:
             xid=unseen if item.xid is None else item.xid,
             since=item.parked.since if item.parked else now,
             attempts=attempts,
-            retry_at=now + self.shop.retry_delay(attempts) if reason in RETRIED_ALONE else None,
+            retry_at=now + self.shop.retry_delay(attempts) if again or reason in RETRIED_ALONE else None,
         )
         self._count("parked")
         if item.parked is None or item.parked.reason != reason:

@@ -22,7 +22,7 @@ from bridge.pool import TELL_AGAIN, LanePool
 from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
 from bridge.streaming import Stream
-from bridge.works import Kind, Work
+from bridge.works import ALONE, Kind, Work
 from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -255,7 +255,9 @@ class Housekeeping:
         if plan is not None and plan.keyless:
             self.reload(plan)
         elif plan is not None:
-            self.pool.put(Work(plan, key[1], background=True, refresh=True, retry=retry))
+            waiting = self.shop.ledger.parked(key[0], [key[1]]).get(key[1]) if retry else None
+            failed = ALONE if waiting is not None and waiting.reason == "rejected" else 0  # it must not hold up others again
+            self.pool.put(Work(plan, key[1], background=True, refresh=True, retry=retry, failed=failed))
             self.pool.wake()
 
     def _requests(self) -> None:

@@ -15,8 +15,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from bridge.batch import StepBatch
+from bridge.blame import Blame, company
 from bridge.comparison import compare_space
-from bridge.errors import Transient
+from bridge.errors import TargetUnavailable, Transient
 from bridge.frontier import Token
 from bridge.memories import Key
 from bridge.rewriting import Rewriting
@@ -67,6 +68,8 @@ class Lane:
     _batch: int = FIRST_BATCH
     _streamed_at: float = -ALONE_SECONDS
     _works_first_until: float = 0.0
+    _owes_background: bool = False
+    _blame: Blame = field(default_factory=Blame)
     doing: int = 0
     """Background works of the step under way."""
 
@@ -170,20 +173,30 @@ class Lane:
         with self._lock:
             self._wake()
             taken: list[Work] = []
-            self._take_from(self._stream, self._batch, taken)
+            if not self._owes_background:
+                self._take_from(self._stream, self._batch, taken)
             if taken:
                 self._streamed_at = self.shop.clock()
             room = max(len(taken) // 2, BACKGROUND_BESIDE) if taken else self._batch
-            self._take_from(self._background, len(taken) + room, taken)
+            self._owes_background = not self._take_from(self._background, len(taken) + room, taken)
             self.doing = sum(work.background for work in taken)
             return taken
 
-    def _take_from(self, queue: deque[Key], upto: int, taken: list[Work]) -> None:
+    def _take_from(self, queue: deque[Key], upto: int, taken: list[Work]) -> bool:
+        """False when the first of the queue has failed before, and stays behind because there is too much company for it."""
+        upto = min([upto, *(company(work.failed, upto) for work in taken if work.failed)])
         while queue and len(taken) < upto:
-            work = self._works.pop(queue.popleft(), None)
+            work = self._works.get(queue[0])
+            if work is not None and work.failed:
+                upto = min(upto, company(work.failed, LAST_BATCH))
+                if len(taken) >= upto:
+                    return False
+            key = queue.popleft()
             if work is not None:
+                del self._works[key]
                 self._count(work, -1)
                 taken.append(work)
+        return True
 
     def step(self) -> None:
         """Do the next job or batch.
@@ -228,6 +241,13 @@ class Lane:
         batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
         try:
             batch.run()
+            self._blame.succeeded(wrote=any(outcome.entry is not None for outcome in batch.outcomes))
+        except TargetUnavailable as error:
+            if self._blame.failed(self.shop, works) is None:
+                self.put_back(works)
+                raise
+            batch = StepBatch(self.shop, self.space, works, live=self.live)
+            batch.give_up(str(error))
         except Transient:
             self.put_back(works)
             raise

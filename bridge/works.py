@@ -20,6 +20,10 @@ TOKEN_SIZE = 64
 """What a change that has collapsed into another still takes: so that a hot key, too, finds its bound."""
 
 
+ALONE = 3
+"""A work that has failed so often is tried alone (`bridge.blame`)."""
+
+
 class Kind(enum.Enum):
     """What the change of a work is, if it has one."""
 
@@ -35,9 +39,11 @@ class Work:
     `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change.
     `refresh`: read the row again whatever the version says. `suspect`: first look at the target, and leave it alone when it is as
     expected. `rewrite`: write it as it stands, if it was last written before this start of the target (0: no). `retry`: a parked
-    key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the
-    target may hold something of it that nobody recorded. `tokens` are told when the work is proven and recorded, `unwritten` when
-    it is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
+    key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the target may hold something of
+    it that nobody recorded. `failed`: how many batches with it a sound target has failed, `failed_since`: after how many that
+    went through. `tokens` are told when the work is
+    proven and recorded, `unwritten` when it is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters)
+    for bounding memory.
     """
 
     plan: TablePlan
@@ -55,6 +61,8 @@ class Work:
     in_doubt: bool = False
     carries: bool = True
     attempts: int = 0
+    failed: int = 0
+    failed_since: int = 0
     not_before: float = 0.0
     waiting_since: float = 0.0
     tokens: list[Token] = field(default_factory=list)
@@ -117,6 +125,8 @@ def merge(earlier: Work, later: Work) -> Work:
         in_doubt=earlier.in_doubt or later.in_doubt,
         carries=earlier.carries and later.carries,
         attempts=max(earlier.attempts, later.attempts),
+        failed=max(earlier.failed, later.failed),
+        failed_since=max(earlier.failed_since, later.failed_since),
         not_before=min(earlier.not_before, later.not_before),
         waiting_since=min(filter(None, (earlier.waiting_since, later.waiting_since)), default=0.0),
         tokens=earlier.tokens,

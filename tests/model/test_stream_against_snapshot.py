@@ -106,10 +106,19 @@ class Interleavings(RuleBasedStateMachine):
     def the_target_drops_what_it_acknowledges(self, drops: set[int]) -> None:
         self.world.target.drop = drops
 
-    @rule(keep=st.integers(0, 3))
-    def the_target_is_restarted(self, keep: int) -> None:
+    @rule(keep=st.integers(0, 3), seen=st.booleans())
+    def the_target_is_restarted(self, keep: int, seen: bool) -> None:
         self.world.target.restart(keep)
-        self.world.compare()
+        if seen:
+            self.world.look()
+
+    @rule()
+    def the_watch_looks(self) -> None:
+        self.world.look()
+
+    @rule()
+    def the_spaces_are_written_through(self) -> None:
+        self.world.rewrite()
 
     @rule(key=IDS, suspect=st.booleans())
     def a_repair_puts_a_key(self, key: int, suspect: bool) -> None:

@@ -40,6 +40,7 @@ from bridge.memories import Stored, Write
 from bridge.pool import LanePool
 from bridge.ports import Kept, SpaceState
 from bridge.recorder import Recorder
+from bridge.rewriting import Rewriting
 from bridge.schema import Column, ForeignKey, Table, TypeInfo
 from bridge.spaces import TableOptions
 from bridge.works import Comparison, Kind, Work
@@ -190,8 +191,12 @@ class ModelReader:
 
 @dataclass
 class ModelTarget:
-    """An Engram that acknowledges and drops, loses replies, forgets at a restart, and is a place to be killed at."""
+    """An Engram that acknowledges and drops, loses replies, forgets at a restart, and is a place to be killed at.
 
+    `recall`: ids that recall by embedding knows: stored since the last start, and not as a duplicate of what came back by replay.
+    """
+
+    recall: set[str] = field(default_factory=set)
     memories: dict[str, str] = field(default_factory=dict)
     home: dict[str, str] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
@@ -218,7 +223,8 @@ class ModelTarget:
         answers: list[Kept | Exception] = []
         for write in writes:
             dropped = bool(self.drop) and (self.calls % 7) in self.drop
-            if not dropped:
+            if not dropped and self.memories.get(write.memory_id) != write.content:
+                self.recall.add(write.memory_id)
                 self.memories[write.memory_id] = write.content
                 assert self.home.setdefault(write.memory_id, space) == space, "a memory has one space"
                 self.first.setdefault(write.memory_id, write.content)
@@ -229,6 +235,7 @@ class ModelTarget:
     def forget(self, space: str, memory_ids: Sequence[str]) -> None:
         for memory_id in memory_ids:
             self.memories.pop(memory_id, None)
+            self.recall.discard(memory_id)
             self._tick()
 
     def read(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
@@ -248,6 +255,7 @@ class ModelTarget:
     def restart(self, keep: int) -> None:
         """Come back with first versions, the dead among them, for some ids; nothing for the others."""
         self.starts += 1
+        self.recall.clear()
         self.memories = {
             memory_id: content for number, (memory_id, content) in enumerate(self.first.items()) if number % 3 < keep
         }
@@ -325,8 +333,29 @@ class World:
         )
         self.within = 0
         self.reading: dict[int, tuple[Token, list[Row], int]] = {}
+        self.look()
         if compare:
             self.compare()
+
+    def look(self) -> None:
+        """The watch asks for the target's epoch: after a restart everything is compared, and a rewriting of before ends."""
+        known = self.ledger.epochs()
+        self.shop.epoch = self.ledger.put_epoch(self.target.epoch())
+        if known and known[-1][0] != self.target.epoch():
+            for lane in self.lanes:
+                lane.rewriting = None
+            self.compare()
+
+    def rewrite(self) -> None:
+        """Both spaces are written through, as far as that is due."""
+        for lane in self.lanes:
+            if lane.rewriting is None and self.ledger.rewritten(lane.space) != self.shop.epoch:
+                lane.rewriting = Rewriting(lane.space, self.shop.epoch, 0.5)
+
+    @property
+    def rewriting(self) -> bool:
+        """Some space is being written through."""
+        return any(lane.rewriting is not None and not lane.rewriting.done for lane in self.lanes)
 
     def compare(self) -> None:
         """Have every space compared."""
@@ -446,8 +475,10 @@ class World:
             self.deliver(100)
         self.deliver(1)
         self.limit = self.shop.limit = 100
+        self.look()
+        self.rewrite()
         for _ in range(400):
-            if self.waiting == 0 and not self.ledger.parked_keys():
+            if self.waiting == 0 and not self.ledger.parked_keys() and not self.rewriting:
                 break
             self.step()
             if self.waiting == 0:
@@ -478,6 +509,8 @@ class World:
                 assert self.shop.expected(entry, stamp)
         assert self.edges() == self.wanted_edges()
         assert self.referred() == self.wanted_edges()
+        assert set(found) == self.target.recall, "search does not find every row"
+        assert not any(self.ledger.left_behind(self.record.number, shard, self.shop.epoch) for shard in range(len(SPACES)))
         assert self.recorder.confirmed >= self.postgres.end
         for lane in self.lanes:
             assert lane.live == sum(self.target.home[memory_id] == lane.space for memory_id in found)

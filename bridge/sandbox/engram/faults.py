@@ -6,8 +6,9 @@ A schedule is a list of rules. A rule names a call, what is to go wrong with it 
     {"on": "*", "do": "slow", "seconds": 0.5, "probability": 0.01, "seed": 7}
 
 `on` is a call (see CALLS) or `*`. Remember counts every write, be it over HTTP, alone or as a message of a
-StreamingRemember. `after` lets that many matching calls pass first, `every` takes each n-th of the following (each
-one if it is missing), `probability` takes them by chance, and `count` ends the rule after it struck that often.
+StreamingRemember. `about` strikes only at calls whose request (over HTTP: path) contains this text. `after` lets that
+many matching calls pass first, `every` takes each n-th of the following (each one if it is missing), `probability`
+takes them by chance, and `count` ends the rule after it struck that often.
 
     slow        answer after `seconds`, in the ordinary way
     refuse      gRPC UNAVAILABLE, HTTP 503; nothing is applied
@@ -28,7 +29,7 @@ from typing import Final
 WRITES: Final = ("Remember", "Forget")
 CALLS: Final = (*WRITES, "Recall", "Associate", "Introspect", "GET", "list", "search", "recall", "spaces", "health")
 DEEDS: Final = ("slow", "refuse", "5xx", "lose_reply", "drop", "die")
-_KEYS: Final = frozenset({"on", "do", "every", "probability", "seed", "after", "count", "seconds"})
+_KEYS: Final = frozenset({"on", "do", "every", "probability", "seed", "after", "count", "seconds", "about"})
 
 
 class BadSchedule(ValueError):
@@ -47,6 +48,7 @@ class Rule:
     after: int = 0
     count: int | None = None
     seconds: float = 0.0
+    about: str = ""
     seen: int = 0
     fired: int = 0
     chance: random.Random = field(default_factory=random.Random, repr=False)
@@ -75,11 +77,14 @@ class Rule:
             after=_whole(source, "after", 0, 0),
             count=None if source.get("count") is None else _whole(source, "count", 0, 0),
             seconds=_number(source, "seconds"),
+            about=str(source.get("about", "")),
             chance=random.Random(seed),
         )
 
-    def strikes(self, call: str) -> bool:
+    def strikes(self, call: str, request: bytes) -> bool:
         """Whether this rule strikes at this call; it counts both."""
+        if self.about.encode() not in request:
+            return False
         if self.on not in ("*", call) or (self.do == "drop" and call not in WRITES):
             return False
         self.seen += 1
@@ -96,6 +101,7 @@ class Rule:
         """The rule as JSON, with its counters."""
         given: dict[str, object] = {"on": self.on, "do": self.do, "every": self.every, "after": self.after}
         given |= {"probability": self.probability, "seed": self.seed, "count": self.count, "seconds": self.seconds}
+        given |= {"about": self.about} if self.about else {}
         return given | {"seen": self.seen, "fired": self.fired}
 
 
@@ -121,7 +127,7 @@ class Schedule:
         """Put other rules in force; their counters begin anew."""
         self._rules = list(rules)
 
-    def next(self, call: str) -> Fault:
+    def next(self, call: str, request: bytes) -> Fault:
         """What goes wrong with this call. Delays add up; of the rest the first rule that strikes decides."""
         self._calls[call] += 1
         if not self._rules:
@@ -131,7 +137,7 @@ class Schedule:
         for rule in self._rules:
             if deed is not None and rule.do != "slow":
                 continue
-            if rule.strikes(call):
+            if rule.strikes(call, request):
                 if rule.do == "slow":
                     seconds += rule.seconds
                 else:

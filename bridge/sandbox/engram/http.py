@@ -100,7 +100,7 @@ class Application:
             return answers.as_text(413, "The body is longer than this server reads.")
         call, handler = methods[method]
         request = _request(scope, method, identity, body)
-        fault = self._schedule.next(call) if call is not None else None
+        fault = self._schedule.next(call, scope["raw_path"]) if call is not None else None
         if fault is None or (fault.do is None and not fault.seconds):
             return handler(request)
         if fault.seconds:

@@ -82,7 +82,7 @@ class Service:
 
     async def _faulted(self, call: str, deed: Callable[[bytes, bool], Any], request: bytes) -> Any:
         """Do the deed with the faults that are due; its second argument says whether to leave the write undone."""
-        fault = self._schedule.next(call)
+        fault = self._schedule.next(call, request)
         if fault.do is None and not fault.seconds:
             return deed(request, False)
         if fault.seconds:
