@@ -126,7 +126,13 @@ def _lag_line(status: Status) -> str:
 
 
 def _reasons(status: Status) -> list[RenderableType]:
-    return [Text(f"{table.name}: stopped: {table.reason}", style="red") for table in status.tables if table.reason]
+    """Why tables are stopped, and what to do about it."""
+    stopped = [table for table in status.tables if table.reason]
+    return [
+        line
+        for table in stopped
+        for line in (Text(f"{table.name}: stopped: {table.reason}", style="red"), Text(f"    → {table.remedy}"))
+    ]
 
 
 def render_evidence(evidence: list[TableEvidence]) -> Table:

@@ -38,6 +38,9 @@ ASK_SECONDS = 3.0
 VISIBLE_SECONDS = 60.0
 COLLECT_SECONDS = 600.0
 LOOK_SECONDS = 5.0
+LOOK_REST = 50.0
+"""Seconds between two looks at the catalogue, and how many times as long as the last one took they must be apart."""
+
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
 
@@ -106,6 +109,7 @@ class Housekeeping:
     _asked: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
+    _looking: float = 0.0
     _rereads: dict[int, tuple[Token, str]] = field(default_factory=dict)
     _barriers: dict[int, int] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
@@ -355,10 +359,12 @@ class Housekeeping:
 
     def _look(self) -> None:
         """What the stream does not announce stands in the catalogue."""
-        if time.monotonic() - self._looked >= LOOK_SECONDS:
-            self._looked = time.monotonic()
-            begun = time.time()
-            self.look()
+        if time.monotonic() - self._looked >= max(LOOK_SECONDS, LOOK_REST * self._looking):
+            begun, self._looked = time.time(), time.monotonic()
+            try:
+                self.look()
+            finally:
+                self._looking, self._looked = time.monotonic() - self._looked, time.monotonic()
             self.shop.ledger.put_gauges({"looked": begun})
 
     def _put_keys(self, plan: TablePlan, wish: str) -> None:

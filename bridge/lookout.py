@@ -8,12 +8,13 @@ change while the bridge is down hides anything.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
+from bridge.errors import ConfigError
 from bridge.keeper import GONE, TableKeeper, misfit, news
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND
 from bridge.lsn import Lsn
@@ -41,7 +42,7 @@ class Lookout:
     _standing: Standing | None = None
 
     def look(self) -> None:
-        """One look. Raises SourceUnavailable and ConfigError."""
+        """One look. Raises SourceUnavailable and LedgerError."""
         keeper = self.keeper
         plans = [plan for plan in list(keeper.shop.mapping.numbered.values()) if plan.number not in keeper.shop.stopped]
         with connect(keeper.config.source.url, application_name="engram-bridge catalogue") as connection:
@@ -52,7 +53,7 @@ class Lookout:
                 return
             tables = catalogs.load(connection, only=[plan.table.oid for plan in changed]).tables
             position = reached(connection)  # whatever these shapes show was committed before it
-            relink = False
+            relinked = []
             for plan in changed:
                 shape = shapes.get(plan.table.oid)
                 reason = self._reason(connection, plan, shape, now)
@@ -60,11 +61,20 @@ class Lookout:
                 if reason is not None or table is None or shape is None:
                     keeper.stop_table(plan, reason or GONE)
                     continue
-                relink = self._changed(plan, table, shape, position) or relink
-        if relink:
-            keeper.relink()
+                if self._changed(plan, table, shape, position):
+                    relinked.append(plan)
+        if relinked:
+            self._relink(relinked)
         self._seen.update({plan.number: shapes[plan.table.oid] for plan in changed if plan.table.oid in shapes})
         self._standing = now
+
+    def _relink(self, plans: Sequence[TablePlan]) -> None:
+        """Have the foreign keys of these tables compiled anew, of which the others' plans know too."""
+        try:
+            self.keeper.relink()
+        except ConfigError as error:  # the configuration speaks of something that is not there any more
+            for plan in plans:
+                self.keeper.stop_table(plan, f"its foreign keys are other ones, and {error}")
 
     def _differs(self, plan: TablePlan, shapes: Mapping[int, Shape], now: Standing | None) -> bool:
         seen = self._seen.get(plan.number)

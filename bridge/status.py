@@ -13,6 +13,7 @@ from typing import Any
 from bridge.ledger import Ledger, TableRecord
 from bridge.lsn import Lsn, format_lsn
 
+REMEDY = "once it can be carried again: engram-bridge resync {}; then start the bridge anew"
 FRESH_SECONDS = 5.0
 """Measurements older than this come from a process that does not run any more, or hangs."""
 
@@ -54,6 +55,7 @@ class TableFigures:
     search_rows: int
     rows_per_second: float | None = None
     eta_seconds: float | None = None
+    remedy: str | None = None
 
 
 @dataclass(slots=True)
@@ -206,6 +208,7 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
                 search_rows=found.known,
                 rows_per_second=speed.get("rows_per_second"),
                 eta_seconds=speed.get("eta_seconds"),
+                remedy=REMEDY.format(record.label) if record.state == "stopped" else None,
             )
         )
     return figures

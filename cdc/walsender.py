@@ -108,7 +108,8 @@ class WalReader:
             with translated():
                 messages = self._drain(limit)
                 now = time.monotonic()
-                self._report(now, at_least=self._interval)
+                if not self._over:  # else nobody listens, and the server's last word would not be heard
+                    self._report(now, at_least=self._interval)
                 if messages:
                     self.last_byte_at, self._pinged_at = now, None
                     return messages

@@ -102,6 +102,7 @@ def load_shapes(connection: psycopg.Connection[Any], tables: Sequence[int], publ
     Without a publication everything counts as a member. Raises SourceUnavailable.
     """
     with translated():
+        connection.execute("set jit = off")  # which would take longer to compile these than they take
         found = connection.execute(TABLES, {"tables": list(tables)}).fetchall()
         roots = [row[0] for row in found if row[3] == "p"]
         parts = connection.execute(PARTS, {"roots": roots}).fetchall() if roots else []

@@ -1,0 +1,51 @@
+"""Wishes to read a table again: none gets lost under another, and what was kept with it is durable in the same step."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from bridge.keeper import TableKeeper
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
+
+
+@pytest.mark.parametrize(
+    ("known", "wish", "left"),
+    [
+        (None, "catalogue@7", "catalogue@7"),
+        ("column@5", "catalogue@7", "catalogue@7"),
+        (RESYNC_ASKED, "catalogue@7", RESYNC_ASKED),
+        (RESYNC_BEHIND, "catalogue@7", RESYNC_BEHIND),
+        (RESYNC_BEHIND, RESYNC_ASKED, RESYNC_BEHIND),
+        (RESYNC_ASKED, RESYNC_BEHIND, RESYNC_BEHIND),
+        ("column@5", RESYNC_ASKED, RESYNC_ASKED),
+        (RESYNC_LOADING, "catalogue@7", f"{RESYNC_LOADING}@7"),
+        (f"{RESYNC_LOADING}@7", "catalogue@9", f"{RESYNC_LOADING}@9"),
+        (RESYNC_LOADING, RESYNC_ASKED, RESYNC_ASKED),
+    ],
+)
+def test_a_wish_never_hides_a_stronger_one(tmp_path: Path, known: str | None, wish: str, left: str) -> None:
+    """A loading covers a reading by key; one under way takes its position along, and is done once more when one is asked for."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    if known is not None:
+        ledger.put_facts({"resync:3": known})
+    resyncs: set[int] = set()
+    keeper = TableKeeper(None, ledger, None, "p", resyncs, threading.Lock())  # type: ignore[arg-type]  # neither is asked here
+    keeper.read_again(3, wish, {"shape:3": "now"})
+    facts = ledger.facts()
+    assert (facts["resync:3"], facts["shape:3"]) == (left, "now")
+    assert resyncs == (set() if left in (RESYNC_ASKED, RESYNC_BEHIND) else {3})
+    ledger.close()
+
+
+def test_a_fact_is_dropped_only_while_it_says_the_same(tmp_path: Path) -> None:
+    """A wish that came while another was fulfilled stays."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    ledger.put_facts({"resync:3": "column@9"})
+    assert not ledger.drop_fact("resync:3", "column@5")
+    assert ledger.facts()["resync:3"] == "column@9"
+    assert ledger.drop_fact("resync:3", "column@9")
+    assert "resync:3" not in ledger.facts()
+    ledger.close()
