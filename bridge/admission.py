@@ -101,7 +101,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
         return findings  # a server so old was asked nothing else
     everything = list(answers.catalog.tables.values())
     chosen, options = select(config, everything, ledger.choices), table_options(config, everything)
-    if not chosen:
+    if not chosen and not ledger.choices.removed:
         raise ConfigError(
             f"there is no table to carry in the database {answers.server.database}",
             hint="Check the database's name in the source, and include and exclude.",

@@ -51,7 +51,8 @@ def other_spaces(label: str, known: Sequence[str], configured: Sequence[str]) ->
         "ledger.spaces",
         label,
         f"{label} is in the space(s) {', '.join(known)}, the configuration says {', '.join(configured)}",
-        f"Put the old space or number of shards back. Or: {START_AGAIN}",
+        f"Put the old space or number of shards back. To spread it over {len(configured)}: "
+        f"engram-bridge reshard {label} {len(configured)}. For other names: {START_AGAIN}",
     )
 
 

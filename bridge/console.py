@@ -126,13 +126,12 @@ def _lag_line(status: Status) -> str:
 
 
 def _reasons(status: Status) -> list[RenderableType]:
-    """Why tables are stopped, and what to do about it."""
-    stopped = [table for table in status.tables if table.reason]
-    return [
-        line
-        for table in stopped
-        for line in (Text(f"{table.name}: stopped: {table.reason}", style="red"), Text(f"    → {table.remedy}"))
-    ]
+    """Why tables are stopped, and what to do about it; what is under way with whole tables."""
+    lines: list[RenderableType] = []
+    for table in status.tables:
+        if table.reason:
+            lines += [Text(f"{table.name}: stopped: {table.reason}", style="red"), Text(f"    → {table.remedy}")]
+    return lines + [Text(f"{one.table}: {one.sentence}", style="yellow") for one in status.under_way]
 
 
 def render_evidence(evidence: list[TableEvidence]) -> Table:

@@ -22,7 +22,8 @@ from bridge.frontier import Token
 from bridge.memories import Key
 from bridge.rewriting import Rewriting
 from bridge.sweep import sweep_table
-from bridge.works import Comparison, Sweep, Work, merge
+from bridge.vacating import vacate_page
+from bridge.works import Comparison, Sweep, Vacation, Work, merge
 from bridge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Lane:
     _works: dict[Key, Work] = field(default_factory=dict)
     _stream: deque[Key] = field(default_factory=deque)
     _background: deque[Key] = field(default_factory=deque)
-    _jobs: deque[Sweep | Comparison] = field(default_factory=deque)
+    _jobs: deque[Sweep | Comparison | Vacation] = field(default_factory=deque)
     _deferred: list[tuple[float, Key]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _batch: int = FIRST_BATCH
@@ -111,7 +112,7 @@ class Lane:
             self.load.stream += sign
         self.load.size += sign * work.size
 
-    def put_job(self, job: Sweep | Comparison) -> None:
+    def put_job(self, job: Sweep | Comparison | Vacation) -> None:
         """Add a job over the whole space, or over a table's part in it. A comparison takes the place of one that still waits."""
         with self._lock:
             if isinstance(job, Comparison):
@@ -216,7 +217,7 @@ class Lane:
         finally:
             self.doing = 0
 
-    def _next_job(self) -> Sweep | Comparison | None:
+    def _next_job(self) -> Sweep | Comparison | Vacation | None:
         """The next job. A comparison waits for a while when it has just had its turn and works wait: a target that restarts all
         the time, or cannot be listed, must not keep the stream out."""
         with self._lock:
@@ -268,11 +269,14 @@ class Lane:
         elif seconds < goal / 2 and works >= self._batch:
             self._batch = min(self._batch * 2, LAST_BATCH)
 
-    def _do(self, job: Sweep | Comparison) -> None:
+    def _do(self, job: Sweep | Comparison | Vacation) -> None:
         started = self.shop.clock()
         try:
             if isinstance(job, Sweep):
                 sweep_table(self.shop, self.space, job, self._swept)
+            elif isinstance(job, Vacation):
+                vacate_page(self.shop, self.space, job, self._swept)
+                job.ended.set()
             else:
                 self._compare(job)
         except Transient:

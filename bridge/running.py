@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from bridge import renewal
 from bridge.admission import admit
 from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
+from bridge.alterations import Alterations
 from bridge.check import Finding
 from bridge.config import Config
 from bridge.connecting import Connector
@@ -76,6 +77,7 @@ class Bridge:
     loader: Loader
     watch: TargetWatch
     housekeeping: Housekeeping
+    alterations: Alterations
     started: float = field(default_factory=time.time)
     fence: Lsn = 0
 
@@ -90,11 +92,13 @@ class Bridge:
         self.stream.start()
         self.loader.start()
         self.housekeeping.start()
+        self.alterations.start()
 
     def stop(self) -> None:
         """End in order: nothing more comes in, what is being done is finished and recorded, the slot is told."""
         self.ledger.patience.hurry()
         self.loader.stop()
+        self.alterations.stop()
         self.watch.stop()
         self.housekeeping.stop()
         drained = self.pool.stop()
@@ -115,7 +119,7 @@ class Bridge:
     @property
     def failure(self) -> BridgeError | None:
         """What has ended the bridge, if anything has."""
-        parts = (self.recorder, self.pool, self.stream, self.loader, self.watch, self.housekeeping)
+        parts = (self.recorder, self.pool, self.stream, self.loader, self.watch, self.housekeeping, self.alterations)
         return next((part.failure for part in parts if part.failure is not None), None)
 
     @property
@@ -133,6 +137,7 @@ class Bridge:
             and not self.housekeeping.resyncs
             and not self.housekeeping.reloading
             and not self.housekeeping.adopting
+            and not self.alterations.pending
             and sum(lane.load.background + lane.doing for lane in self.pool.lanes) == 0
         )
 
@@ -283,7 +288,9 @@ def _assemble(
     lookout.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
     housekeeping.adoption.begin()
-    return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, pool, stream, loader, watch, housekeeping)
+    alterations = Alterations(config, ledger, shop, pool, loader, keeper, settled=lambda: watch.repaired)
+    parts = (pool, stream, loader, watch, housekeeping, alterations)
+    return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
 
 
 def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.ledger import Ledger, TableRecord
 from bridge.lsn import Lsn, format_lsn
+from bridge.under_way import UnderWay, under_way
 
 REMEDY = "once it can be carried again: engram-bridge resync {}; then start the bridge anew"
 FRESH_SECONDS = 5.0
@@ -71,6 +72,7 @@ class Status:
     target: dict[str, Any]
     tables: list[TableFigures] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
+    under_way: list[UnderWay] = field(default_factory=list)
     phase: str = "new"
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
         slot=_slot(slot),
         target=_target(ledger, gauge),
         tables=tables,
+        under_way=under_way(ledger),
         totals={
             "memories": sum(table.expected for table in tables),
             "parked": sum(table.parked for table in tables),

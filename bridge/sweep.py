@@ -25,7 +25,7 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
     doomed = [(key, entry) for key, entry in shop.ledger.scan(plan.number, shard) if entry.live and entry.version < sweep.version]
     for start in range(0, len(doomed), SWEEP_BATCH):
         page = doomed[start : start + SWEEP_BATCH]
-        left = _forget(shop, space, [plan.prefix + key for key, _entry in page])
+        left = forget_all(shop, space, [plan.prefix + key for key, _entry in page])
         gone = [(key, entry) for key, entry in page if plan.prefix + key not in left]
         outcomes = [
             Outcome(
@@ -41,10 +41,10 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
     shop.recorder.commit([Outcome((plan.number, ""), tokens=sweep.tokens)])
 
 
-def _forget(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
+def forget_all(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
     """Forget these; answers those that are still there after some rounds."""
     left = memory_ids
-    for _round in range(ROUNDS):
+    for _round in range(ROUNDS if memory_ids else 0):
         shop.target.forget(space, left)
         found = shop.target.read(space, left)
         left = [memory_id for memory_id, stored in zip(left, found, strict=True) if stored is not None]

@@ -92,11 +92,12 @@ def make_plan(
     *,
     leave_out: Collection[str] = (),
     register: bool = True,
+    joining: Collection[str] = (),
 ) -> Plan:
     """The plan of all carried tables, registered in the ledger, and of the generations that are being filled.
 
     `leave_out` are labels of tables that are not begun to be carried, if the ledger does not know them yet; without `register`
-    no other table is either.
+    no other table is either, save those that are `joining`.
 
     Raises ConfigError for names that cannot be, and for spaces or shards other than those the ledger's memories are in.
     """
@@ -109,7 +110,7 @@ def make_plan(
     tables = [
         table
         for table in select(config, everything, choices)
-        if table.label in known or (register and table.label not in leave_out)
+        if table.label in known or table.label in joining or (register and table.label not in leave_out)
     ]
     identity = identity_of(ledger, config)
     trial = {table.label: number for number, table in enumerate(tables, 1)}

@@ -8,6 +8,7 @@ several at once. What is really done is decided in the key's lane, from the ledg
 from __future__ import annotations
 
 import enum
+import threading
 from dataclasses import dataclass, field
 
 from bridge.changes import UNCHANGED, Row
@@ -147,6 +148,22 @@ class Sweep:
     plan: TablePlan
     version: Version
     tokens: list[Token] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Vacation:
+    """Forget a page of what a retired generation has in one space. `ended` is set when the job is over, whatever came of it.
+
+    `found`: how many of its memories were still there. `left`: how many Engram still answers after it was told to forget them.
+    """
+
+    number: int
+    label: str
+    prefix: str
+    shard: int
+    found: int = 0
+    left: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)

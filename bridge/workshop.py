@@ -11,7 +11,7 @@ from bridge.embedding import Embedders
 from bridge.embedding.identity import with_identity
 from bridge.errors import EmbeddingRefused
 from bridge.gate import Entry
-from bridge.ledger import Ledger
+from bridge.ledger import Generations, Ledger
 from bridge.lsn import LOWEST, Version
 from bridge.mapping import Mapping, TablePlan
 from bridge.memories import Memory, Stamp, Write, digest
@@ -58,6 +58,10 @@ class Workshop:
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def erase(self, table: int, keys: list[str]) -> None:
+        """Strike memories of a retired generation from the ledger: they are proven gone."""
+        Generations(self.ledger).erase(table, keys)
 
     def floor(self, table: int) -> Version:
         """The version of the table's last TRUNCATE."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,21 @@ def ensure_publication(
         statement = sql.SQL("alter publication {} add table {}").format(sql.Identifier(name), _list(missing))
         _execute(connection, statement, name)
     return missing
+
+
+def leave_publication(connection: psycopg.Connection, name: str, labels: Collection[str]) -> list[tuple[str, str]]:
+    """Take tables (`schema.table`) out of the publication; answers those that we may not, and the statement that would."""
+    refused = []
+    with translated():
+        members = published(connection, name)
+    for table in sorted(members):
+        if ".".join(table) in labels:
+            statement = sql.SQL("alter publication {} drop table {}").format(sql.Identifier(name), _list([table]))
+            try:
+                _execute(connection, statement, name)
+            except ConfigError:
+                refused.append((".".join(table), statement.as_string(connection) + ";"))
+    return refused
 
 
 def drop_publication(connection: psycopg.Connection, name: str) -> None:

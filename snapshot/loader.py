@@ -102,7 +102,7 @@ class Loader:
     def load(self, plan: TablePlan) -> None:
         """Load a table, or a generation of one, that has come while the others are carried."""
         with self._lock:
-            self.plans.append(plan)
+            self.plans = [one for one in self.plans if one.number != plan.number] + [plan]
             self._queue.append((plan, None))
         self._start_workers()
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import bundling, changing, checking, configuring, following, parking, trying, wiping
+from bridge.cli import altering, bundling, changing, checking, configuring, following, parking, trying, wiping
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -36,6 +36,9 @@ app.command()(configuring.config)
 app.command()(following.run)
 app.command()(following.status)
 app.command()(changing.resync)
+app.command()(altering.add)
+app.command()(altering.remove)
+app.command()(altering.reshard)
 app.command()(changing.pause)
 app.command()(changing.resume)
 app.command()(bundling.bundle)

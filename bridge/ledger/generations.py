@@ -85,6 +85,13 @@ class Generations:
             _choose(connection, label, verb, detail)
 
     @waits
+    def unchoose(self, label: str, verb: str) -> None:
+        """The ledger no longer knows better."""
+        c = tables.choices.c
+        with self._ledger.writing() as connection:
+            connection.execute(delete(tables.choices).where(c.label == label, c.verb == verb))
+
+    @waits
     def done(self, label: str, verb: str) -> None:
         """What was asked has been done."""
         with self._ledger.writing() as connection:

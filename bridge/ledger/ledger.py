@@ -278,6 +278,12 @@ class Ledger(Store):
         return (row[0], row[1]) if row else None
 
     @waits
+    def spaces(self) -> list[str]:
+        """The names of all spaces that were ever used."""
+        with self.reading() as connection:
+            return list(connection.execute(select(tables.spaces.c.name).order_by(tables.spaces.c.name)).scalars())
+
+    @waits
     def rewritten(self, name: str) -> int:
         """The number of the epoch that a space was last written through in; 0: in none, or it is not known."""
         query = select(tables.spaces.c.rewritten).where(tables.spaces.c.name == name)

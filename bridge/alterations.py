@@ -1,0 +1,333 @@
+"""What is asked of whole tables while the bridge runs: add, remove, reshard.
+
+Whoever asks writes it into the ledger (`Generations.ask`), while a bridge runs or not; this thread of a running one does it. Each
+act is a row of steps, of which one is a single transaction of the ledger that decides: before it nothing has happened, after it
+the rest follows, in this run or in the next.
+
+add      the table is registered, its plan is put in force, it joins the publication, the barrier is passed, it is loaded
+remove   it is retired, or stopped where its memories are kept; its plan goes; it leaves the publication
+reshard  a second generation is registered for new spaces and its plan put in force beside the first, so that changes are written
+         to both; the barrier is passed, it is loaded; when it is complete, it takes the first one's place, which is retired
+retired  all memories of the generation are forgotten, and proven gone; then its record goes
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge import additions
+from bridge.adoption import Occupied, settle, survey
+from bridge.choices import ADDED, REMOVED
+from bridge.config import Config
+from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
+from bridge.keeper import TableKeeper
+from bridge.lane import Lane
+from bridge.ledger import FILLING, RETIRED, Asked, Generations, Ledger, TableRecord
+from bridge.mapping import Mapping, TablePlan
+from bridge.pool import LanePool
+from bridge.postgres import connect
+from bridge.replanning import replan
+from bridge.resharding import configured_spaces, fresh_spaces
+from bridge.wiring import column_facts, links_fact, make_plan
+from bridge.works import Vacation
+from bridge.workshop import Workshop
+from cdc.publication import ensure_publication, leave_publication
+from cdc.slot import barrier
+from snapshot.loader import Loader
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+STOP_SECONDS = 3.0
+TURN_SECONDS = 5.0
+"""How long one table's memories are forgotten before something else has its turn."""
+
+TELL_AGAIN = 30.0
+KEPT = "it was removed, and its memories are kept"
+GONE = "it was removed"
+
+
+@dataclass(slots=True)
+class Alterations:
+    """Does in a thread what is asked of tables. `settled` says whether the target was compared since its last start."""
+
+    config: Config
+    ledger: Ledger
+    shop: Workshop
+    pool: LanePool
+    loader: Loader
+    keeper: TableKeeper
+    settled: Callable[[], bool]
+    failure: BridgeError | None = None
+    pending: bool = True
+    _told: dict[str, float] = field(default_factory=dict)
+    _ending: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @property
+    def generations(self) -> Generations:
+        """The ledger's side of it."""
+        return Generations(self.ledger)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="alterations", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is under way goes on in the next run."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)  # one that waits behind the barrier is left behind
+
+    def _run(self) -> None:
+        left = False
+        while not self._ending.is_set():
+            try:
+                if not left:
+                    self.leave()  # of an act that was killed before its end
+                    left = True
+                self.step()
+            except Transient as error:
+                self._tell("waits", "changes of tables wait: %s", str(error))
+            except _Ended:
+                return
+            except BridgeError as error:
+                self.failure = error
+                return
+            except Exception as error:
+                if self._ending.is_set():
+                    return
+                logger.exception("changing tables ended")
+                self.failure = defect("changing tables", error)
+                return
+            self._ending.wait(BEAT_SECONDS)
+
+    def step(self) -> None:
+        """One round. Raises LedgerError, SourceUnavailable, TargetUnavailable."""
+        acts = {"add": self._add, "remove": self._remove, "reshard": self._reshard}
+        for asked in self.generations.asked():
+            if asked.refused is None:
+                try:
+                    acts[asked.verb](asked)
+                except (ConfigError, Fatal) as error:
+                    self._refuse(asked, f"{error} {error.hint}".strip())
+        for record in self.ledger.generations(FILLING):
+            self._fill(record)
+        for record in self.ledger.generations(RETIRED):
+            self._vacate(record)
+        asked_still = any(asked.refused is None for asked in self.generations.asked())
+        self.pending = asked_still or bool(self.ledger.generations(FILLING, RETIRED))
+
+    def _refuse(self, asked: Asked, reason: str) -> None:
+        self.generations.refuse(asked, reason)
+        logger.error("cannot %s a table: %s: %s", asked.verb, asked.label, reason, extra={"table": asked.label})
+
+    def _tell(self, about: str, sentence: str, *words: object) -> None:
+        """Say something that lasts once in a while."""
+        if time.monotonic() - self._told.get(about, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[about] = time.monotonic()
+            logger.info(sentence, *words)
+
+    def _serving(self, label: str) -> TableRecord | None:
+        return next((record for record in self.ledger.tables() if record.label == label), None)
+
+    # add
+
+    def _add(self, asked: Asked) -> None:
+        label, known = asked.label, self._serving(asked.label)
+        if known is not None and (known.state != "stopped" or label not in self.generations.choices().removed):
+            self.generations.done(label, "add")
+            return
+        if any(record.label == label for record in self.ledger.generations(RETIRED)):
+            return  # what it had before is being forgotten, in the same spaces
+        with connect(self.config.source.url, application_name="engram-bridge add") as connection:
+            answers = additions.answers_of(self.config, connection)
+            draft = additions.draft(self.config, self.ledger, answers, additions.find(answers, label))
+            found = additions.errors(self.config, answers, draft)
+            if found:
+                raise ConfigError(found[0].what, hint=found[0].remedy)
+            self._open(known.spaces if known is not None else draft.spaces)
+            self.generations.choose(label, ADDED, {})
+            self.generations.unchoose(label, REMOVED)
+            if known is not None:
+                self.ledger.begin_again(known.number, column_facts(draft.table))
+            make_plan(self.config, self.ledger, connection, register=False, joining={label})
+            self._carry(label, refresh=known is not None)
+        self.generations.done(label, "add")
+
+    def _carry(self, label: str, *, refresh: bool) -> None:
+        """Take in the changes of a table that the ledger has as new, then load it."""
+        with connect(self.config.source.url, application_name="engram-bridge add") as connection:
+            self.shop.stopped.pop(next(r.number for r in self.ledger.tables() if r.label == label), None)
+            replan(self.keeper, connection)
+            plan = self.shop.mapping.plans[label]
+            version = connection.info.server_version
+            name = (plan.table.schema, plan.table.name)
+            ensure_publication(connection, self.keeper.publication, [name], server_version=version)
+        self._pass_barrier()
+        if refresh:
+            self.keeper.resyncs.add(plan.number)
+            self.loader.refreshing.add(plan.number)
+        self.loader.load(plan)
+        logger.info("a table is carried from now on", extra={"table": label, "spaces": list(plan.spaces)})
+
+    def _pass_barrier(self) -> None:
+        with connect(self.config.source.url, application_name="engram-bridge barrier") as connection:
+            barrier(connection, on_wait=self._waits, patience=0.5)
+        self._go_on()
+
+    def _waits(self, who: object) -> None:
+        self._go_on()
+        self._tell("barrier", "waiting for transactions that began before: %s", who)
+
+    def _go_on(self) -> None:
+        if self._ending.is_set():
+            raise _Ended
+
+    def _open(self, spaces: tuple[str, ...]) -> None:
+        """Open spaces, with a lane each; those of others are refused. Raises Fatal and TargetUnavailable."""
+        unknown = [space for space in spaces if self.ledger.space(space) is None]
+        found = [survey(self.shop.target, self.shop.mapping, self.shop.ledger_id, space) for space in unknown]
+        settle(found, Occupied.REFUSE, self.ledger, self.shop.target)
+        for one in found:
+            self.ledger.put_space(one.space, pristine=one.counted == 0)
+        for space in spaces:
+            self._lane(space)
+
+    def _lane(self, space: str) -> Lane:
+        if space not in {lane.space for lane in self.pool.lanes}:
+            self.shop.target.open(space)
+            known = self.ledger.space(space)
+            self.pool.add(Lane(space, self.shop, pristine=known is not None and known[0]))
+        return self.pool.lane(space)
+
+    # remove
+
+    def _remove(self, asked: Asked) -> None:
+        label, keep = asked.label, bool(asked.detail.get("keep"))
+        if self._serving(label) is None:
+            self.generations.done(label, "remove")
+            return
+        reason = KEPT if keep else GONE
+        records = [record for record in self.ledger.generations() if record.label == label]
+        self.generations.remove(label, keep=keep, reason=reason)
+        self.shop.stopped.update({record.number: reason for record in records})
+        with connect(self.config.source.url, application_name="engram-bridge remove") as connection:
+            replan(self.keeper, connection)
+        logger.info("a table is carried no more", extra={"table": label, "memories": "kept" if keep else "forgotten"})
+        self.leave()
+
+    def leave(self) -> None:
+        """Take removed tables out of the publication; where we may not, say what would."""
+        removed = self.generations.choices().removed
+        if not removed:
+            return
+        with connect(self.config.source.url, application_name="engram-bridge remove") as connection:
+            for name, statement in leave_publication(connection, self.keeper.publication, removed):
+                logger.warning("a removed table is still published: %s", name, extra={"hint": f"As its owner: {statement}"})
+
+    # reshard
+
+    def _reshard(self, asked: Asked) -> None:
+        label, shards, record = asked.label, int(asked.detail["shards"]), self._serving(asked.label)
+        plan = self.shop.mapping.plans.get(label)
+        if record is None or plan is None or record.state == "stopped":
+            raise ConfigError(f"{label} is not carried now", hint="See `engram-bridge status`.")
+        if any(one.label == label for one in self.ledger.generations(FILLING)):
+            raise ConfigError(f"{label} is being resharded already", hint="Wait until that has ended.")
+        if record.state != "loaded":
+            self._tell(f"reshard {label}", "resharding waits until the table is loaded: %s", label)
+            return
+        if shards == len(record.spaces):
+            raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number.")
+        tables = self.shop.mapping.plans
+        names = fresh_spaces(tables, label, shards, self.config.target.space_prefix, set(self.ledger.spaces()))
+        self._open(names)
+        accepted = [configured_spaces(tables, label, n, self.config.target.space_prefix) for n in (None, shards)]
+        filling = self.generations.begin(record, names, {"configured": accepted})
+        with self.keeper.lock:
+            self.shop.mapping = self.shop.mapping.filled(filling.number, label, names)
+            other = self.shop.mapping.numbered[filling.number]
+        self.ledger.put_facts({f"links:{filling.number}": links_fact(other)})
+        self._pass_barrier()
+        self.loader.load(other)
+        logger.info("a table is spread anew", extra={"table": label, "spaces": list(names)})
+
+    def _fill(self, record: TableRecord) -> None:
+        """Whether a generation that is being filled can take its place, or never will."""
+        serving, plan = self._serving(record.label), self.shop.mapping.numbered.get(record.number)
+        stopped = record.number in self.shop.stopped or (serving is not None and serving.number in self.shop.stopped)
+        if serving is None or plan is None or stopped:
+            reason = self.shop.stopped.get(record.number) or "its table is not carried any more"
+            self.generations.abandon(record, reason)
+            self._drop_plan(record)
+            logger.error("a table is not spread anew: %s: %s", record.label, reason, extra={"table": record.label})
+        elif self._complete(record, serving):
+            self.generations.switch(record)
+            self._drop_plan(serving, plan)
+            self.pool.refresh(self.ledger.stale_lookups())  # parents are found in the other generation now
+            logger.info("a table is served from other spaces", extra={"table": record.label, "spaces": list(record.spaces)})
+
+    def _complete(self, record: TableRecord, serving: TableRecord) -> bool:
+        """Everything of it is proven, as new as the frontier is, and no key waits that does not wait in the other as well."""
+        if record.state != "loaded" or record.reached > self.keeper.shop.recorder.confirmed:
+            return False
+        if f"resync:{record.number}" in self.ledger.facts() or self.loader.busy(record.number) or not self.settled():
+            return False
+        parked = [key for key, waiting in self.ledger.parked_keys() if not waiting.dropped]
+        there = {key for number, key in parked if number == serving.number}
+        only_here = [key for number, key in parked if number == record.number and key not in there]
+        if only_here:
+            sentence = "%s cannot be served from its new spaces: %d key(s) are parked there alone (`parked list`)"
+            self._tell(f"parked {record.label}", sentence, record.label, len(only_here))
+        return not only_here
+
+    def _drop_plan(self, retired: TableRecord, serving: TablePlan | None = None) -> None:
+        """Nothing is written by this plan any more; `serving` is the one in its place."""
+        with self.keeper.lock:
+            mapping = self.shop.mapping
+            numbered = {number: plan for number, plan in mapping.numbered.items() if number != retired.number}
+            plans = mapping.plans if serving is None else mapping.plans | {retired.label: serving}
+            self.shop.mapping = Mapping(plans, numbered)
+        self.shop.stopped[retired.number] = "it is retired"
+
+    # retired
+
+    def _vacate(self, record: TableRecord) -> None:
+        """Forget what a retired generation has left, for some seconds; what Engram goes on answering is told, and tried again."""
+        self.shop.stopped.setdefault(record.number, "it is retired")
+        if self.loader.busy(record.number):
+            return
+        schema, _dot, name = record.label.partition(".")
+        prefix = f"{name}_" if schema == "public" else f"{schema}_{name}_"
+        deadline = time.monotonic() + TURN_SECONDS
+        for shard, space in enumerate(record.spaces):
+            while True:
+                job = self._page(space, Vacation(record.number, record.label, prefix, shard))
+                if job.left:
+                    sentence = "%s cannot be forgotten: Engram still answers %d of its memories in %s"
+                    self._tell(f"vacate {record.number}", sentence, record.label, job.left, space)
+                if not job.found:
+                    break
+                if job.left or time.monotonic() > deadline:
+                    return
+            self.ledger.put_space(space, pristine=False)
+        self.generations.discard(record.number)  # it stays stopped: whatever still waits for this number is not to be done
+        logger.info("a table's memories are forgotten", extra={"table": record.label, "spaces": list(record.spaces)})
+
+    def _page(self, space: str, job: Vacation) -> Vacation:
+        lane = self._lane(space)
+        lane.put_job(job)
+        self.pool.wake()
+        while not job.ended.wait(0.2):
+            self._go_on()
+        return job
+
+
+class _Ended(Exception):
+    """The run ends while something waits."""

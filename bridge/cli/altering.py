@@ -1,0 +1,117 @@
+"""Commands about whole tables: `add`, `remove`, `reshard`. They write what is asked into the ledger; a running bridge does it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bridge import additions
+from bridge.admission import refuse
+from bridge.cli.options import ConfigFile, LedgerOnly, existing_ledger, load, open_book
+from bridge.console import console as make_console
+from bridge.errors import ConfigError
+from bridge.explain import nearest
+from bridge.ledger import Generations, Ledger
+from bridge.postgres import connect
+
+Tables = Annotated[list[str], typer.Argument(help="Tables as `status` shows them: public.orders; `orders` is enough in public.")]
+
+
+def add(tables: Tables, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
+    """Carry tables from now on, whatever `include` and `exclude` say; refused at once when that cannot be."""
+    settings = load(config, None, None, ledger)
+    book = existing_ledger(settings)
+    try:
+        chosen = Generations(book).choices()
+        carried = {record.label for record in book.tables() if record.label not in chosen.removed}
+        labels, found = [], []
+        with connect(settings.source.url, application_name="engram-bridge add") as connection:
+            answers = additions.answers_of(settings, connection)
+            for name in tables:
+                table = additions.find(answers, name)
+                if table.label in carried:
+                    raise ConfigError(f"{table.label} is carried already", hint="See `engram-bridge status`.")
+                found += additions.errors(settings, answers, additions.draft(settings, book, answers, table))
+                labels.append(table.label)
+        refuse(found)
+        for label in labels:
+            Generations(book).ask(label, "add", {})
+        _tell(book, f"{_names(labels)} will be loaded and followed")
+    finally:
+        book.close()
+    return 0
+
+
+def remove(
+    tables: Tables,
+    keep_memories: Annotated[bool, typer.Option("--keep-memories", help="Leave what Engram holds of it there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Forget the memories without asking.")] = False,
+    config: ConfigFile = None,
+    ledger: LedgerOnly = None,
+) -> int:
+    """Carry tables no more, and forget their memories, or keep them as they are."""
+    book = open_book(config, ledger)
+    try:
+        labels = [_carried(book, name) for name in tables]
+        if not keep_memories and not yes:
+            _confirm(book, labels)
+        for label in labels:
+            Generations(book).ask(label, "remove", {"keep": keep_memories})
+        _tell(book, f"{_names(labels)} will be left alone, the memories are {'kept' if keep_memories else 'forgotten'}")
+    finally:
+        book.close()
+    return 0
+
+
+def reshard(
+    table: Annotated[str, typer.Argument(help="A table as `status` shows it.")],
+    shards: Annotated[int, typer.Argument(min=1, max=256, help="Spaces that it is to be spread over.")],
+    config: ConfigFile = None,
+    ledger: LedgerOnly = None,
+) -> int:
+    """Spread a table over another number of spaces: new ones are filled beside, then they take the place of the old."""
+    book = open_book(config, ledger)
+    try:
+        label = _carried(book, table)
+        record = next(record for record in book.tables() if record.label == label)
+        if record.state == "stopped":
+            raise ConfigError(f"{label} is stopped: {record.reason}", hint=f"engram-bridge resync {label} brings it back.")
+        if len(record.spaces) == shards:
+            raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number.")
+        Generations(book).ask(label, "reshard", {"shards": shards})
+        _tell(book, f"{label} will be spread over {shards} space(s); until they are filled, it is served from the present ones")
+    finally:
+        book.close()
+    return 0
+
+
+def _carried(book: Ledger, name: str) -> str:
+    """The label of a carried table. Raises ConfigError."""
+    labels = [record.label for record in book.tables()]
+    found = next((label for label in labels if label in (name, f"public.{name}")), None)
+    if found is None:
+        raise ConfigError(f"{name} is no table of this ledger", hint=nearest(name, labels))
+    return found
+
+
+def _confirm(book: Ledger, labels: list[str]) -> None:
+    """Forgetting cannot be taken back but by loading again: ask, where there is somebody to ask."""
+    live = book.live_counts()
+    numbers = {record.number for record in book.tables() if record.label in labels}
+    count = sum(memories for (number, _shard), memories in live.items() if number in numbers)
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{count:,} memories of {_names(labels)} would be forgotten", hint="Say so by --yes, or keep them by --keep-memories."
+        )
+    typer.confirm(f"Forget {count:,} memories of {_names(labels)}?", abort=True)
+
+
+def _names(labels: list[str]) -> str:
+    return ", ".join(labels)
+
+
+def _tell(book: Ledger, sentence: str) -> None:
+    begins = "now, by the running bridge" if book.held_by() else "with the next run"
+    make_console().print(f"{sentence}; it begins {begins}, and `engram-bridge status` shows how far it is")

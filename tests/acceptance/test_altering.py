@@ -1,0 +1,209 @@
+"""`add`, `remove` and `reshard` while an application writes: each ends with what is carried proven and nothing else left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from bridge.ledger import FILLING, RETIRED, Generations
+from bridge.sandbox import shop
+from bridge.wiring import open_target
+from tests.acceptance.conftest import MakeRig
+from tests.acceptance.traces import configure, refused
+from tests.rig import Rig
+
+
+def asked(rig: Rig, *command: str) -> str:
+    """A command that must be accepted; answers what it says."""
+    done = rig.command(*command)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def open_ends(rig: Rig) -> bool:
+    """Something that was asked of a table is not over."""
+    ledger = rig.ledger()
+    try:
+        unrefused = [one for one in Generations(ledger).asked() if one.refused is None]
+        return bool(unrefused or ledger.generations(FILLING, RETIRED))
+    finally:
+        ledger.close()
+
+
+def until(done: Callable[[], bool], rig: Rig, timeout: float = 90.0) -> None:
+    """Wait for it while the bridge runs."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        assert rig.process is not None
+        assert rig.process.poll() is None, rig.tail()
+        assert time.monotonic() < deadline, rig.tail()
+        time.sleep(0.1)
+
+
+def until_over(rig: Rig, timeout: float = 90.0) -> None:
+    """Until everything that was asked of tables is done, and all is proven."""
+    until(lambda: not open_ends(rig), rig, timeout)
+    rig.wait_until_proven(timeout)
+
+
+def spaces_of(rig: Rig, label: str) -> tuple[str, ...]:
+    """The spaces that a table is served from; empty when it is not carried."""
+    ledger = rig.ledger()
+    try:
+        return next((record.spaces for record in ledger.tables() if record.label == label), ())
+    finally:
+        ledger.close()
+
+
+def held(rig: Rig, *spaces: str) -> int:
+    """How many memories these spaces answer: found by their list pages, confirmed by GET."""
+    target = open_target(rig.config)
+    count = 0
+    try:
+        for space in spaces:
+            target.open(space)
+            ids = list({stored.memory_id for stored in target.scan(space)})
+            count += sum(stored is not None for stored in target.read(space, ids))
+    finally:
+        target.close()
+    return count
+
+
+def make_notes(rig: Rig, rows: int = 300) -> None:
+    """Two tables with keys, one that points at the other."""
+    rig.sql(
+        "create table notes (id int primary key, code text unique, body text)",
+        f"insert into notes select n, 'c' || n, 'note ' || n from generate_series(1, {rows}) n",
+        "create table marks (id int primary key, note int references notes, code text references notes (code) on update cascade)",
+        f"insert into marks select n, n, 'c' || n from generate_series(1, {rows}, 3) n",
+    )
+
+
+def test_a_table_is_spread_over_more_spaces_and_over_fewer_again(make_rig: MakeRig) -> None:
+    """Up and down under writes: served from the old spaces until the new ones are complete, then the old ones hold nothing."""
+    rig = make_rig()
+    shop.create(rig.source)
+    shop.seed(rig.source, 1_500)
+    rig.start()
+    rig.wait_until_proven()
+    with shop.Application(rig.source, seed=7, rate=20.0) as application:
+        asked(rig, "reshard", "orders", "3")
+        until_over(rig)
+        assert spaces_of(rig, "public.orders") == ("orders-g2-0", "orders-g2-1", "orders-g2-2")
+        asked(rig, "reshard", "order_items", "2")
+        asked(rig, "reshard", "public.orders", "1")
+        until_over(rig)
+        assert spaces_of(rig, "public.orders") == ("orders-g3",)
+        application.stop()
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    evidence = {one.table: one for one in rig.prove()}
+    assert evidence["public.orders"].rows > 250
+    assert held(rig, "orders", "orders-g2-0", "orders-g2-1", "orders-g2-2", "order_items") == 0
+    assert held(rig, "orders-g3") == evidence["public.orders"].rows
+
+
+def test_references_and_changes_of_keys_hold_across_the_switch(make_rig: MakeRig) -> None:
+    """Keys, alternate keys, truncates and added columns while a generation is filled: both generations get them."""
+    rig = make_rig()
+    make_notes(rig, 600)
+    rig.start()
+    rig.wait_until_proven()
+    rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.05}])
+    asked(rig, "reshard", "notes", "4")
+    until(lambda: bool(rig.ledger().generations(FILLING)), rig)
+    rig.sql(
+        "update notes set id = id + 10000 where id % 50 = 0 and not exists (select from marks where note = notes.id)",
+        "update notes set code = 'd' || id where id % 7 = 0",
+        "update marks set note = note + 1 where id % 2 = 0",
+        "alter table notes add column colour text default 'red'",
+        "update notes set colour = 'blue' where id % 5 = 0",
+        "truncate notes cascade",
+        "insert into notes select n, 'e' || n, 'again ' || n, 'green' from generate_series(200, 500) n",
+        "insert into marks select n, n, 'e' || n from generate_series(200, 500, 4) n",
+        "delete from marks where id % 3 = 0",
+    )
+    rig.engram.faults()
+    until_over(rig)
+    assert "a table was truncated" in rig.log.read_text()
+    rig.sql("update notes set code = 'f' || id where id % 2 = 0", "update marks set note = 300, code = 'f300' where id < 300")
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    evidence = {one.table: one for one in rig.prove()}
+    assert evidence["public.notes"].rows == 301
+    assert evidence["public.marks"].edges > 100
+    assert held(rig, "notes") == 0
+
+
+def test_the_configuration_may_name_the_old_number_or_the_new_one(make_rig: MakeRig) -> None:
+    """After a reshard while the bridge was down: both are accepted, any other is refused with the command that would do it."""
+    rig = make_rig()
+    make_notes(rig)
+    rig.catch_up()
+    assert "with the next run" in asked(rig, "reshard", "notes", "2")
+    rig.catch_up()
+    assert spaces_of(rig, "public.notes") == ("notes-g2-0", "notes-g2-1")
+    rig.prove()
+    configure(rig, tables={"notes": {"shards": 2}})
+    rig.sql("insert into notes values (1000, 'x', 'y')")
+    rig.catch_up()
+    rig.prove()
+    configure(rig, tables={"notes": {"shards": 3}})
+    refused(rig, 2, "public.notes", "engram-bridge reshard public.notes 3")
+    told = refused(rig, 2, "spread over 2", command=("reshard", "notes", "2"))
+    assert "error" in told
+
+
+def test_a_table_is_added_while_the_bridge_runs_and_stays_so(make_rig: MakeRig) -> None:
+    """It is loaded and followed, children find it, and at the next start it beats `include`; what cannot be is refused."""
+    rig = make_rig(include=["marks"])
+    make_notes(rig)
+    rig.sql("create table keyless (n int)", "create table later (id int primary key)")
+    rig.start()
+    rig.wait_until_proven()
+    refused(rig, 1, "public.keyless has no primary key", command=("add", "keyless"))
+    refused(rig, 2, "there is no table 'nots'", "notes", command=("add", "nots"))
+    rig.sql("insert into notes values (1000, 'before', 'it is carried')")
+    assert "now, by the running bridge" in asked(rig, "add", "notes")
+    rig.sql("update notes set body = 'while' where id < 50", "insert into notes values (1001, 'after', 'it is carried')")
+    until_over(rig)
+    rig.sql("update notes set body = 'follows' where id > 250")
+    rig.wait_until_proven()
+    refused(rig, 2, "public.notes is carried already", command=("add", "notes"))
+    assert rig.stop() == 0, rig.tail()
+    evidence = {one.table: one for one in rig.prove()}
+    assert (evidence["public.notes"].rows, evidence["public.marks"].edges) == (302, 200)
+    asked(rig, "add", "public.later")
+    rig.catch_up()
+    assert {one.table for one in rig.prove()} == {"public.marks", "public.notes", "public.later"}
+
+
+def test_a_removed_table_is_forgotten_or_kept_and_can_come_back(make_rig: MakeRig) -> None:
+    """Its changes are ignored, children let go of it, its memories go or stay as asked; `add` carries it again."""
+    rig = make_rig()
+    make_notes(rig)
+    rig.start()
+    rig.wait_until_proven()
+    refused(rig, 2, "--yes", "--keep-memories", command=("remove", "notes"))
+    asked(rig, "remove", "notes", "--yes")
+    until_over(rig)
+    rig.sql("insert into notes values (1000, 'x', 'y')", "insert into marks values (1000, 1000, 'x')")
+    rig.wait_until_proven()
+    assert held(rig, "notes") == 0
+    asked(rig, "remove", "marks", "--keep-memories")
+    until_over(rig)
+    rig.sql("delete from marks where id < 100")
+    assert held(rig, "marks") == 101
+    assert rig.stop() == 0, rig.tail()
+    with_both = json.loads(rig.command("status", "--json").stdout)
+    assert [(table["name"], table["state"]) for table in with_both["tables"]] == [("public.marks", "stopped")]
+    rig.start()
+    asked(rig, "add", "notes", "marks")
+    until_over(rig)
+    rig.sql("delete from marks where id < 200")
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    evidence = {one.table: one for one in rig.prove()}
+    assert (evidence["public.notes"].rows, evidence["public.notes"].proven) == (301, True)
+    assert evidence["public.marks"].edges == 2 * evidence["public.marks"].rows
