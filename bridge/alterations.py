@@ -4,7 +4,7 @@ Whoever asks writes it into the ledger (`Generations.ask`), while a bridge runs 
 act is a row of steps, of which one is a single transaction of the ledger that decides: before it nothing has happened, after it
 the rest follows, in this run or in the next.
 
-add      the table is registered, its plan is put in force, it joins the publication, the barrier is passed, it is loaded
+add      the table is registered, it joins the publication, its plan is put in force, the barrier is passed, it is loaded
 remove   it is retired, or stopped where its memories are kept; its plan goes; it leaves the publication
 reshard  a second generation is registered for new spaces and its plan put in force beside the first, so that changes are written
          to both; the barrier is passed, it is loaded; when it is complete, it takes the first one's place, which is retired
@@ -28,6 +28,7 @@ from bridge.keeper import TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import FILLING, RETIRED, Asked, Generations, Ledger, TableRecord
 from bridge.mapping import Mapping, TablePlan
+from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.replanning import replan
@@ -157,18 +158,18 @@ class Alterations:
             if known is not None:
                 self.ledger.begin_again(known.number, column_facts(draft.table))
             make_plan(self.config, self.ledger, connection, register=False, joining={label})
-            self._carry(label, refresh=known is not None)
+            self._carry(label, (draft.table.schema, draft.table.name), refresh=known is not None)
         self.generations.done(label, "add")
 
-    def _carry(self, label: str, *, refresh: bool) -> None:
+    def _carry(self, label: str, name: tuple[str, str], *, refresh: bool) -> None:
         """Take in the changes of a table that the ledger has as new, then load it."""
         with connect(self.config.source.url, application_name="engram-bridge add") as connection:
-            self.shop.stopped.pop(next(r.number for r in self.ledger.tables() if r.label == label), None)
-            replan(self.keeper, connection)
-            plan = self.shop.mapping.plans[label]
             version = connection.info.server_version
-            name = (plan.table.schema, plan.table.name)
             ensure_publication(connection, self.keeper.publication, [name], server_version=version)
+            self.shop.stopped.pop(next(r.number for r in self.ledger.tables() if r.label == label), None)
+            replan(self.keeper, connection)  # what was sent before is not taken in: it is in what is read behind the barrier
+            plan = self.shop.mapping.plans[label]
+        settle_models(self.ledger, [plan], self.shop.embedders)
         self._pass_barrier()
         if refresh:
             self.keeper.resyncs.add(plan.number)
@@ -254,6 +255,7 @@ class Alterations:
             self.shop.mapping = self.shop.mapping.filled(filling.number, label, names)
             other = self.shop.mapping.numbered[filling.number]
         self.ledger.put_facts({f"links:{filling.number}": links_fact(other)})
+        settle_models(self.ledger, [other], self.shop.embedders)
         self._pass_barrier()
         self.loader.load(other)
         logger.info("a table is spread anew", extra={"table": label, "spaces": list(names)})

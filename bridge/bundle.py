@@ -18,7 +18,7 @@ import yaml
 
 from bridge.config import Config, shown
 from bridge.errors import BridgeError
-from bridge.ledger import Ledger
+from bridge.ledger import FILLING, RETIRED, SERVING, Ledger
 from bridge.postgres import connect, translated
 from bridge.status import collect
 from bridge.wiring import slot_figures
@@ -70,7 +70,7 @@ def _of_ledger(ledger: Ledger, config: Config, lacking: dict[str, str]) -> dict[
         lacking["status.json: slot"] = str(error)
     figures = collect(ledger, slot).as_dict()
     figures["ledger"] = shown(config)["ledger"]
-    labels = {record.number: record.label for record in ledger.tables()}
+    labels = {record.number: record.label for record in ledger.generations(SERVING, FILLING, RETIRED)}
     parked = Counter((labels[key[0]], waiting.reason, waiting.dropped) for key, waiting in ledger.parked_keys())
     return {
         "status.json": figures,

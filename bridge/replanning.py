@@ -45,8 +45,7 @@ def replan(keeper: TableKeeper, connection: psycopg.Connection) -> None:
         if plan.keyless:
             continue
         logger.info("foreign keys are other ones", extra={"table": plan.table.label})
-        keeper.ledger.put_facts({f"resync:{plan.number}": f"column@{position}", f"links:{plan.number}": links_fact(plan)})
-        keeper.resyncs.add(plan.number)
+        keeper.read_again(plan.number, f"column@{position}", {f"links:{plan.number}": links_fact(plan)})
 
 
 def _chosen(before: TablePlan | None, fresh: TablePlan | None) -> TablePlan | None:

@@ -50,8 +50,8 @@ def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: A
 
 
 def _parked(book: Ledger) -> list[tuple[str, tuple[int, str], Any]]:
-    labels = {record.number: record.label for record in book.tables()}
-    return [(labels[key[0]], key, parked) for key, parked in book.parked_keys()]
+    labels = {record.number: record.label for record in book.generations()}
+    return [(labels[key[0]], key, parked) for key, parked in book.parked_keys() if key[0] in labels]
 
 
 def _chosen(book: Ledger, name: str) -> list[tuple[tuple[int, str], Any]]:
