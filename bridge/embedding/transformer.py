@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class TransformerEmbedder:
         self._tokenizer = _own_tokenizer(name, self._model)
         self._room = max(self._window - self._tokenizer.num_special_tokens_to_add(False) - SPARE, 1)
         # A shortened vector and a text in pieces are other vectors. Files are known by their contents, wherever they are.
-        revision = files.revision or f"{name}@{_commit(self._model)}"
+        revision = files.revision or f"{name}@{_commit(name)}"
         self.identity = f"{revision} {self.dimensions}d {self._window}t {options.long_texts}"
 
     def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:
@@ -67,12 +68,27 @@ class TransformerEmbedder:
             lengths = [len(found.ids) for found in self._tokenizer.encode_batch_fast([self._head(piece) for piece in pieces])]
             vectors = np.empty((len(pieces), self.dimensions), dtype=np.float32)
             for batch in packed([min(length, self._window) for length in lengths], self._budget):
-                with self._turns.turn(urgent=urgent):
-                    vectors[batch] = self._encode([pieces[index] for index in batch])
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:  # out of memory is a RuntimeError of torch
+                self._embed_batch(batch, pieces, vectors, urgent)
+        except (RuntimeError, MemoryError, ValueError, TypeError, IndexError) as error:
             # The message of a tokenizer or model may quote the text: only what kind of error it was is told.
             raise EmbeddingRefused(f"{self.name} cannot embed it: {type(error).__name__}") from error
         return pooled(vectors, owners, lengths, len(texts)) if len(pieces) > len(texts) else vectors
+
+    def _embed_batch(self, batch: list[int], pieces: list[str], vectors: Vectors, urgent: bool) -> None:
+        """One batch through the model; one that is too large for the memory in halves, and those to come are smaller."""
+        try:
+            with self._turns.turn(urgent=urgent):
+                vectors[batch] = self._encode([pieces[index] for index in batch])
+        except (RuntimeError, MemoryError) as error:
+            if len(batch) == 1 or not _out_of_memory(error):
+                raise
+        else:
+            return
+        self._budget = max(self._budget // 2, self._window)
+        logger.warning("a batch is too large for the memory", extra={"model": self.name, "batch_tokens": self._budget})
+        middle = len(batch) // 2
+        self._embed_batch(batch[:middle], pieces, vectors, urgent)
+        self._embed_batch(batch[middle:], pieces, vectors, urgent)
 
     def cut(self, texts: Sequence[str]) -> int:
         """Texts of which the model does not see the end."""
@@ -115,6 +131,11 @@ class TransformerEmbedder:
             texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
         )
         return found
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch's own error, which is a RuntimeError, or Python's."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _load(name: str, files: ModelFiles, options: ModelOptions) -> Any:
@@ -173,7 +194,12 @@ def _own_tokenizer(name: str, model: Any) -> Any:
     return own
 
 
-def _commit(model: Any) -> str:
-    """The hub's revision of what was loaded."""
-    config = getattr(getattr(model[0], "model", None) or getattr(model[0], "auto_model", None), "config", None)
-    return str(getattr(config, "_commit_hash", None) or "unknown")
+def _commit(name: str) -> str:
+    """The hub's revision of what was loaded: in its cache on this machine, the folder that the files are in."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for repository in (name, f"sentence-transformers/{name}"):
+        found = try_to_load_from_cache(repository, "config.json") if repository.count("/") < 2 else None
+        if isinstance(found, str):
+            return Path(found).parent.name
+    return "unknown"
