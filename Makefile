@@ -34,7 +34,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
 
-# One figure with ONLY=reader|snapshot|ingest|lag|memory; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
+# One figure with ONLY=reader|snapshot|ingest|lag|memory|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)
 	$(BIN)/python -m bench \
 		$(if $(ONLY),--only $(ONLY)) \

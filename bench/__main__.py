@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.figures import Figure, Scale, median
 from bridge.sandbox.postgres import SandboxPostgres
 
-BENCHES = ("reader", "snapshot", "ingest", "lag", "memory")
+BENCHES = ("reader", "snapshot", "ingest", "lag", "memory", "embedding", "recall")
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench import recall
 from bridge import embedding
 from bridge.embedding import files
 from bridge.embedding.encoder import Encoder
@@ -243,3 +244,10 @@ def test_without_its_package_a_model_is_looked_up_by_name(monkeypatch: pytest.Mo
     assert files.find("all-MiniLM-L6-v2").local
     monkeypatch.setattr(files.importlib.util, "find_spec", lambda _name: None)
     assert files.find("all-MiniLM-L6-v2") == files.ModelFiles("all-MiniLM-L6-v2", local=False)
+
+
+def test_minilm_finds_what_is_said_in_other_words() -> None:
+    """Where hashing, which knows words only, does not; in the vectors that Engram is sent, the rows' identity mixed in."""
+    by_words, by_meaning = recall.hits("hashing"), recall.hits("minilm")
+    assert sum(by_meaning) >= 27
+    assert sum(found and not missed for found, missed in zip(by_meaning, by_words, strict=True)) >= 10
