@@ -112,7 +112,7 @@ def _wal(wal: WalFacts, facts: Facts) -> Iterator[Finding]:
             "source.wal_unlimited",
             "max_slot_wal_keep_size",
             "a slot keeps WAL without limit: while the bridge is away, the source's disk fills",
-            f"ALTER SYSTEM SET max_slot_wal_keep_size = '{_proposed(needed)}'; SELECT pg_reload_conf(); "
+            f"ALTER SYSTEM SET max_slot_wal_keep_size = '{proposed_limit(needed)}'; SELECT pg_reload_conf(); "
             "with what the disk can spare: beyond it the slot is lost.",
         )
     elif wal.keep_limit is not None and wal.keep_limit < needed:
@@ -122,7 +122,7 @@ def _wal(wal: WalFacts, facts: Facts) -> Iterator[Finding]:
             "max_slot_wal_keep_size",
             f"max_slot_wal_keep_size is {size(wal.keep_limit)}, and the source writes about {size(wal.rate)} of WAL a second: "
             f"the slot is lost once the bridge is behind by {duration(wal.keep_limit / wal.rate)}",
-            f"ALTER SYSTEM SET max_slot_wal_keep_size = '{_proposed(needed)}'; SELECT pg_reload_conf();",
+            f"ALTER SYSTEM SET max_slot_wal_keep_size = '{proposed_limit(needed)}'; SELECT pg_reload_conf();",
         )
     if 0 < wal.sender_timeout < SHORTEST_TIMEOUT:
         yield Finding(
@@ -134,7 +134,7 @@ def _wal(wal: WalFacts, facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _proposed(needed: float) -> str:
+def proposed_limit(needed: float) -> str:
     """A round limit: a day at the rate of `needed` an hour, 10 GB at least."""
     return f"{max(10, math.ceil(needed * 24 / 1e9 / 10) * 10)}GB"
 

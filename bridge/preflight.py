@@ -16,16 +16,17 @@ from bridge.check import OLDEST, Finding, source_findings
 from bridge.check_places import place_findings
 from bridge.check_report import Report, TableSummary
 from bridge.check_server import server_findings
+from bridge.check_sql import script
 from bridge.config import Config
 from bridge.embedding.profiles import HASHING
-from bridge.errors import BridgeError, Transient
-from bridge.facts import Facts, LedgerFacts, TableFacts
+from bridge.errors import BridgeError, CheckFailed, Transient
+from bridge.facts import Facts, LedgerFacts, RoleFacts, TableFacts
 from bridge.mapping import Identity, Mapping, compile_mapping
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_relations import other_relations, with_columns
 from bridge.preflight_server import clock_offset, endpoint_facts, wal_facts, with_rate, with_walsender
-from bridge.preflight_source import SourceAnswers, collect_source
+from bridge.preflight_source import SourceAnswers, collect_source, for_role
 from bridge.preflight_target import target_facts
 from bridge.renewal import renewed
 from bridge.selection import select, table_options
@@ -72,6 +73,38 @@ def run(config: Config) -> Report:
     findings += place_findings(facts)
     findings += server_findings(facts)
     return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
+
+
+def statements(config: Config, role: str | None = None) -> str:
+    """The script of `check --sql`, for the role that connects or another one. Asks the source alone.
+
+    Raises ConfigError, SourceUnavailable, and CheckFailed for what has to be corrected before anything can be said.
+    """
+    findings: list[Finding] = []
+    ledger = ledger_facts(config.ledger)
+    with connect(config.source.url, application_name="engram-bridge check") as connection:
+        answers = collect_source(connection, config.source.slot, config.source.publication)
+        tables, _mapping = _chosen(config, answers, ledger, findings)
+        if answers.server.version < OLDEST:
+            findings = source_findings(Facts("", "", server=answers.server, role=answers.role))
+        if findings:
+            raise CheckFailed(findings[0].what, hint=findings[0].remedy)
+        wal = wal_facts(connection, standby=answers.server.standby)
+        found: RoleFacts | None = answers.role
+        if role is not None:
+            found, tables = for_role(connection, tables, role)
+    facts = Facts(
+        config.source.slot,
+        config.source.publication,
+        server=answers.server,
+        role=found or RoleFacts(role or answers.role.name, replication=False, may_create=False),
+        slot=answers.slot,
+        publication=answers.publication,
+        tables=tuple(tables),
+        ledger=ledger,
+        wal=wal,
+    )
+    return script(facts, make_role=found is None)
 
 
 def _with_server(facts: Facts, config: Config, connection: psycopg.Connection, answers: SourceAnswers) -> Facts:

@@ -45,6 +45,25 @@ IDENTITY_ALLOWED = """
        and has_function_privilege('pg_control_checkpoint()', 'EXECUTE')
 """
 
+# The same for a role by its name, whoever asks; `hidden`: policies of the table apply to it.
+RIGHTS_OF = """
+    select c.oid, has_table_privilege(r.oid, c.oid, 'SELECT'), has_schema_privilege(r.oid, c.relnamespace, 'USAGE'),
+           pg_has_role(r.oid, c.relowner, 'USAGE'),
+           c.relrowsecurity and not (r.rolsuper or r.rolbypassrls
+               or (pg_has_role(r.oid, c.relowner, 'USAGE') and not c.relforcerowsecurity))
+      from pg_class c, pg_roles r where c.oid = any (%s::oid[]) and r.rolname = %s
+"""
+
+ROLE_OF = """
+    select r.rolname::text, r.rolsuper,
+           r.rolreplication or exists (
+               select from pg_roles p where p.rolname in ('rds_replication', 'rds_superuser')
+               and pg_has_role(r.oid, p.oid, 'member')
+           ),
+           has_database_privilege(r.oid, current_database(), 'CREATE')
+      from pg_roles r where r.rolname = %s
+"""
+
 RIGHTS = """
     select c.oid, has_table_privilege(c.oid, 'SELECT'), has_schema_privilege(c.relnamespace, 'USAGE'),
            pg_has_role(c.relowner, 'USAGE')
@@ -108,6 +127,27 @@ def collect_source(connection: psycopg.Connection, slot: str, publication: str) 
         catalog,
         {oid: (readable, usable, owned) for oid, readable, usable, owned in rights},
     )
+
+
+def for_role(
+    connection: psycopg.Connection, tables: Sequence[TableFacts], name: str
+) -> tuple[RoleFacts | None, list[TableFacts]]:
+    """The tables as another role would find them, and that role; None for one that is not there. Raises SourceUnavailable."""
+    with translated():
+        found = connection.execute(ROLE_OF, [name]).fetchone()
+        rights = connection.execute(RIGHTS_OF, [[facts.table.oid for facts in tables], name]).fetchall()
+        hidden = connection.execute(
+            "select oid from pg_class where relrowsecurity and oid = any (%s::oid[])", [[facts.table.oid for facts in tables]]
+        ).fetchall()
+    known = {oid: (readable, usable, owned, hides) for oid, readable, usable, owned, hides in rights}
+    guarded = {row[0] for row in hidden}
+    seen = []
+    for facts in tables:
+        oid = facts.table.oid
+        readable, usable, owned, hides = known.get(oid, (False, False, False, oid in guarded))
+        table = replace(facts.table, row_security=hides)
+        seen.append(replace(facts, table=table, readable=readable, schema_usable=usable, owned=owned))
+    return RoleFacts(*found) if found is not None else None, seen
 
 
 def _server(connection: psycopg.Connection) -> ServerFacts:

@@ -95,6 +95,12 @@ class Rig:
             self.process.wait()
             raise AssertionError(f"the bridge did not end in {timeout} s:\n{self.tail()}") from None
 
+    def bare(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command that takes no configuration, run to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "bridge", *arguments], capture_output=True, text=True, timeout=120, check=False
+        )
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command to its end."""
         return subprocess.run(

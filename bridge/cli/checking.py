@@ -10,6 +10,7 @@ import typer
 
 from bridge.cli.options import DEFAULT_FILE, AsJson, ConfigFile, LedgerPlace, SourceUrl, TargetUrl, load
 from bridge.console import console as make_console
+from bridge.errors import ConfigError
 
 
 def init(
@@ -47,10 +48,19 @@ def check(
     target: TargetUrl = None,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,
+    as_sql: Annotated[bool, typer.Option("--sql", help="Only the statements that the source lacks, as a script.")] = False,
+    role: Annotated[
+        str | None, typer.Option("--role", help="With --sql: for this role, there or not; by default the one that connects.")
+    ] = None,
 ) -> int:
     """Tell now what would go wrong later. Changes nothing in the source."""
     from bridge import preflight
 
+    if as_sql:
+        print(preflight.statements(load(config, source, target, ledger), role), end="")
+        return 0
+    if role is not None:
+        raise ConfigError("--role goes with --sql", hint="To check what a role may do, connect as that role.")
     report = preflight.run(load(config, source, target, ledger))
     if as_json:
         print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
