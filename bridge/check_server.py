@@ -113,7 +113,7 @@ def _wal(wal: WalFacts, facts: Facts) -> Iterator[Finding]:
             "max_slot_wal_keep_size",
             "a slot keeps WAL without limit: while the bridge is away, the source's disk fills",
             f"ALTER SYSTEM SET max_slot_wal_keep_size = '{proposed_limit(needed)}'; SELECT pg_reload_conf(); "
-            "with what the disk can spare: beyond it the slot is lost.",
+            "(or what the disk can spare: beyond it the slot is lost).",
         )
     elif wal.keep_limit is not None and wal.keep_limit < needed:
         yield Finding(
@@ -187,7 +187,9 @@ def _estimate(facts: Facts) -> Finding:
         f"the ledger {size(rows * LEDGER_BYTES_PER_ROW)}",
         f"the cache of vectors {size(min(rows * VECTOR_BYTES, facts.vector_cache))}" if facts.vector_cache else "",
         f"Engram's memory {size(rows * ENGRAM_BYTES_PER_ROW)} and more for long rows",
-        f"WAL at {size(facts.wal.rate)}/s, {size(facts.wal.rate * loading)} in the time of the load" if facts.wal else "",
+        f"WAL at {size(facts.wal.rate)}/s, {size(facts.wal.rate * loading)} in the time of the load"
+        if facts.wal and facts.wal.rate
+        else "",
     ]
     return Finding("info", "storage.estimate", "storage", f"for {rows:,} rows about: {'; '.join(filter(None, parts))}")
 

@@ -41,6 +41,9 @@ WRITTEN = "select wal_bytes::float8, extract(epoch from now() - stats_reset)::fl
 
 POSITION = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8, extract(epoch from clock_timestamp())::float8"
 
+LEAST_PERIOD = 600.0
+"""Seconds that an average has to be taken over: the first minutes of a server, or of a count, say nothing of the others."""
+
 Open = Callable[[], "psycopg.Connection[Any]"]
 
 
@@ -114,7 +117,7 @@ def wal_facts(connection: psycopg.Connection[Any], *, standby: bool) -> WalFacts
         written = connection.execute(WRITTEN).fetchone() if version >= 140000 else None
     assert limits is not None
     keep, timeout = limits
-    average = written[0] / written[1] if written and written[1] else 0.0
+    average = written[0] / written[1] if written and (written[1] or 0) > LEAST_PERIOD else 0.0
     facts = WalFacts(
         keep_limit=None if keep is None or keep < 0 else keep * 1024 * 1024,
         can_limit=keep is not None,
