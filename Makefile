@@ -24,6 +24,7 @@ DEMO_OPTIONS = --seconds $(SECONDS) \
 	$(if $(REPORT),--report $(REPORT)) \
 	$(if $(SEED),--seed $(SEED)) \
 	$(if $(MODEL),--model $(MODEL)) \
+	$(if $(LEDGER),--ledger $(LEDGER)) \
 	$(if $(TARGET),--target $(TARGET)) \
 	$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC)) \
 	$(if $(RESTART_COMMAND),--restart-command '$(RESTART_COMMAND)')

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import altering, bundling, changing, checking, configuring, following, parking, trying, wiping
+from bridge.cli import altering, bundling, changing, checking, configuring, following, ledgers, parking, trying, wiping
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ parked_app = typer.Typer(
     help="Keys that could not be applied: list them, try them again, or leave them to PostgreSQL.", no_args_is_help=True
 )
 sandbox_app = typer.Typer(help="An Engram and a PostgreSQL to try things with.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Move the ledger between a file and PostgreSQL, or keep a copy.", no_args_is_help=True)
 snapshot_app = typer.Typer(
     help="Pause the loading of tables, or let it go on. The stream is followed all the time.", no_args_is_help=True
 )
@@ -48,6 +49,10 @@ app.add_typer(parked_app, name="parked")
 parked_app.command("list")(parking.parked_list)
 parked_app.command("retry")(parking.parked_retry)
 parked_app.command("drop")(parking.parked_drop)
+app.add_typer(ledger_app, name="ledger")
+ledger_app.command("export")(ledgers.ledger_export)
+ledger_app.command("import")(ledgers.ledger_import)
+ledger_app.command("backup")(ledgers.ledger_backup)
 app.add_typer(snapshot_app, name="snapshot")
 snapshot_app.command("pause")(changing.snapshot_pause)
 snapshot_app.command("resume")(changing.snapshot_resume)

@@ -59,10 +59,14 @@ def existing_ledger(settings: Config) -> Ledger:
     return Ledger(settings.ledger)
 
 
+def ledger_place(config: Path | None, ledger: str | None) -> str:
+    """The place that is named, or that of the configuration. Raises ConfigError."""
+    return ledger if ledger is not None else load(config, None, None, None).ledger
+
+
 def open_book(config: Path | None, ledger: str | None) -> Ledger:
     """The ledger that is named, or that of the configuration; it must be there. Raises ConfigError."""
-    if ledger is None:
-        ledger = load(config, None, None, None).ledger
+    ledger = ledger_place(config, ledger)
     if not ledger_exists(ledger):
         raise ConfigError(f"there is no ledger at {place_of(ledger).shown}", hint="Name the ledger by --ledger.")
     return Ledger(ledger)

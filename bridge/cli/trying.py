@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,6 +48,7 @@ def demo(
     target_grpc: Annotated[str | None, typer.Option(help="Its gRPC host:port.")] = None,
     restart_command: Annotated[str | None, typer.Option(help="A shell command that restarts the real server.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the application's writes of an earlier demo.")] = None,
+    ledger: Annotated[Literal["sqlite", "postgresql"], typer.Option(help="What the demo's ledger is in.")] = "sqlite",
     model: Annotated[str | None, typer.Option(help="embedding.model of the demo: minilm, a profile, a folder, …")] = None,
 ) -> int:
     """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
@@ -65,4 +66,5 @@ def demo(
         restart_command=restart_command,
         seed=seed,
         model=model,
+        ledger=ledger,
     ).run()

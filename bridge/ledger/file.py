@@ -74,6 +74,13 @@ class FilePlace:
         """All of the file."""
         return set(inspect(connection).get_table_names())
 
+    def columns(self, connection: Connection, table: str) -> set[str]:
+        """The columns of one of them."""
+        return {column["name"] for column in inspect(connection).get_columns(table)}
+
+    def settle(self, connection: Connection) -> None:
+        """Nothing to do: SQLite counts on from the highest number."""
+
     def reads(self, engine: Engine) -> Connection:
         """Any transaction of SQLite has one view."""
         return engine.connect()

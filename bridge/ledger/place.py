@@ -34,6 +34,12 @@ class Place(Protocol):
     def tables(self, connection: Connection) -> set[str]:
         """The names of the tables that are there, a ledger's or others."""
 
+    def columns(self, connection: Connection, table: str) -> set[str]:
+        """The columns of one of them."""
+
+    def settle(self, connection: Connection) -> None:
+        """After rows were put in with numbers of their own: new ones are to be counted on from there."""
+
     def reads(self, engine: Engine) -> Connection:
         """A connection whose transaction has one consistent view."""
 

@@ -38,6 +38,15 @@ TABLES: Final = """
      where n.nspname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
+COLUMNS: Final = """
+    select a.attname::text from pg_attribute a
+     where a.attrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass and a.attnum > 0 and not a.attisdropped
+"""
+
+SETTLE: Final = """
+    select setval(pg_get_serial_sequence('requests', 'id'), (select coalesce(max(id), 0) + 1 from requests), false)
+"""
+
 POOL_SIZE = 10
 
 
@@ -143,6 +152,14 @@ class ServerPlace:
     def names(self, connection: psycopg.Connection) -> set[str]:
         """The same, on a connection of the driver's."""
         return {row[0] for row in connection.execute(TABLES, (self.schema,))}
+
+    def columns(self, connection: Connection, table: str) -> set[str]:
+        """The columns of one of them."""
+        return {row[0] for row in connection.exec_driver_sql(COLUMNS, (self.schema, table))}
+
+    def settle(self, connection: Connection) -> None:
+        """The sequence of `requests` knows nothing of numbers that were given to it."""
+        connection.exec_driver_sql(SETTLE)
 
     def reads(self, engine: Engine) -> Connection:
         """One snapshot for the whole transaction."""

@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
@@ -28,6 +28,7 @@ from bridge.console import render_evidence
 from bridge.errors import Fatal
 from bridge.evidence import TableEvidence, compare
 from bridge.ledger import Ledger
+from bridge.ledger.place import ledger_exists
 from bridge.lsn import fence
 from bridge.postgres import connect, flush_position, translated
 from bridge.sandbox import shop
@@ -45,7 +46,10 @@ FAULTS = ({"on": "Remember", "do": "drop", "probability": 0.01, "seed": 1},)
 
 @dataclass(slots=True)
 class Demo:
-    """One demonstration. `target`: a real server instead of the sandbox; then it is restarted only by `restart_command`."""
+    """One demonstration. `target`: a real server instead of the sandbox; then it is restarted only by `restart_command`.
+
+    `ledger`: a file, or a database of its own on the demo's server.
+    """
 
     seconds: float = 30.0
     report: Path | None = None
@@ -54,6 +58,7 @@ class Demo:
     restart_command: str | None = None
     seed: int | None = None
     model: str | None = None
+    ledger: Literal["sqlite", "postgresql"] = "sqlite"
 
     def run(self) -> int:
         """0 only if everything is proven."""
@@ -90,6 +95,8 @@ class _Play:
         self._say("creating a shop")
         with connect(self.admin) as connection, translated():
             connection.execute("create database shop")
+            if self.demo.ledger == "postgresql":
+                connection.execute("create database ledger")
         shop.create(self.source)
         rows = shop.seed(self.source, SEED_ROWS)
         self._say(f"{rows:,} rows in the shop; the application starts writing (seed {self.demo.seed})")
@@ -124,13 +131,20 @@ class _Play:
         document = {
             "source": self.source,
             "target": target,
-            "ledger": str(self.place / "ledger.db"),
+            "ledger": self._ledger,
             "snapshot": {"chunk_rows": 500},
         }
         if self.demo.model is not None:
             document["embedding"] = {"model": self.demo.model}
         self._file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return configuration.load(self._file)
+
+    @property
+    def _ledger(self) -> str:
+        """The ledger's place; its database is beside the shop's."""
+        if self.demo.ledger == "postgresql":
+            return f"{self.admin.rpartition('/')[0]}/ledger"
+        return str(self.place / "ledger.db")
 
     @property
     def _file(self) -> Path:
@@ -160,7 +174,7 @@ class _Play:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self._sleep(0.2)
-            if "://" in settings.ledger or Path(settings.ledger).exists():
+            if ledger_exists(settings.ledger):
                 ledger = Ledger(settings.ledger)
                 try:
                     if ledger.facts().get("ended") == "no":
