@@ -67,6 +67,8 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
     between): nothing else would find what it left.
     """
     known = max(entry.version if entry else LOWEST, floor)
+    if parked is not None and not parked.dropped and work.retry and _not_found(work):
+        return Action.FORGET if work.version >= max(parked.version, known) else Action.SUPERSEDED
     fresh = work.kind is not Kind.NOTHING and work.version > known
     if parked is not None and not parked.dropped and not work.retry:
         return Action.WAIT if fresh or work.refresh or work.suspect else Action.SUPERSEDED
@@ -82,6 +84,11 @@ def decide(work: Work, entry: Entry | None, floor: Version, parked: Parked | Non
     if entry is not None and entry.live and entry.epoch < work.rewrite:
         return Action.REWRITE
     return Action.LOOK if work.suspect or work.in_doubt or work.refresh else Action.SUPERSEDED
+
+
+def _not_found(work: Work) -> bool:
+    """A table without a key was read whole, and no row of this key was in it."""
+    return work.plan.keyless and work.kind is Kind.DELETE and work.row is None
 
 
 def expected_version(work: Work, entry: Entry | None, parked: Parked | None, floor: Version) -> Version:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from bridge import logs
 from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
-from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
+from bridge.ledger import DEPENDENTS, RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
 from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.mapping import TablePlan
 from bridge.memories import Key
@@ -21,8 +21,9 @@ from bridge.missing import missing_works
 from bridge.pool import TELL_AGAIN, LanePool
 from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
+from bridge.rereading import Rereading
 from bridge.streaming import Stream
-from bridge.works import ALONE, Kind, Work
+from bridge.works import ALONE, Work
 from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class Source:
         """All transactions below this id have ended, and are visible. Raises SourceUnavailable."""
         return self._number("select txid_snapshot_xmin(txid_current_snapshot())")
 
+    def snapshot(self) -> str:
+        """What a statement that begins now sees, as PostgreSQL prints snapshots. Raises SourceUnavailable."""
+        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
+            row = connection.execute("select txid_current_snapshot()::text").fetchone()
+        return str(row[0]) if row else ""
+
     def _number(self, query: LiteralString) -> int:
         with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
             row = connection.execute(query).fetchone()
@@ -98,11 +105,12 @@ class Housekeeping:
     loader: Loader
     resyncs: set[int]
     source: Source
+    rereading: Rereading
     watch: TargetWatch | None = None
     adoption: Adoption | None = None
     look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
-    _reloads: list[tuple[TablePlan, Token | None]] = field(default_factory=list)
+    relinking: bool = False
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _mark: tuple[int, Version] | None = None
     _learned: float = field(default_factory=time.monotonic)
@@ -137,13 +145,12 @@ class Housekeeping:
 
         With a token the target is looked at for each row, without one each row's references are resolved anew.
         """
-        if token is not None or (plan, None) not in self._reloads:
-            self._reloads.append((plan, token))
+        self.rereading.ask(plan, token)
 
     @property
     def reloading(self) -> bool:
-        """A table is to be read whole."""
-        return bool(self._reloads)
+        """A table is to be read whole, or children are still to be found whose parents have changed."""
+        return len(self.rereading) > 0 or self.relinking or self.recorder.unlinked.is_set()
 
     @property
     def adopting(self) -> bool:
@@ -222,7 +229,7 @@ class Housekeeping:
             "comparing": self.watch is not None and not self.watch.repaired,
             "target_reachable": self.watch.reachable if self.watch else None,
             "lag_ms": self.lag(),
-            "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + len(self._reloads),
+            "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + self.reloading,
             "loading": self._loading(),
         }
 
@@ -289,12 +296,8 @@ class Housekeeping:
         self._begin_asked()
         if self.adoption is not None:
             self.adoption.step()
-        for plan, token in list(self._reloads):
-            if self._put_rows(plan, token):
-                self._reloads.remove((plan, token))
-                if token is not None:
-                    token.done("written")
-                    token.done("proven")
+        self._relink()
+        self.rereading.step(self._room)
         facts = self.shop.ledger.facts() if self.resyncs else {}
         records = {record.number: record for record in self.shop.ledger.generations()} if self.resyncs else {}
         for number in list(self.resyncs):
@@ -376,9 +379,8 @@ class Housekeeping:
         token = Token(threading.Lock(), streamed=False)
         count = 0
         for work in self._missing(plan) if missing else self._known(plan):
-            while not self.pool.wait_for_room(background=True, timeout=0.5):
-                if self._ending.is_set():
-                    return
+            if not self._room():
+                return
             work.belongs_to(token)
             self.pool.put(work)
             count += 1
@@ -397,20 +399,31 @@ class Housekeeping:
     def _missing(self, plan: TablePlan) -> Iterator[Work]:
         return missing_works(self.source.url, self.shop.ledger, plan, self.loader.version)
 
-    def _put_rows(self, plan: TablePlan, token: Token | None) -> bool:
-        for row in self.loader.rows(plan):
-            while not self.pool.wait_for_room(background=True, timeout=0.5):
-                if self._ending.is_set():
-                    return False
-            work = Work(plan, plan.key_of(row), Kind.NOTHING, row, background=True)
-            if token is not None:
-                work.suspect = True
-                work.belongs_to(token)
-            else:
-                work.refresh = work.retry = True
-            self.pool.put(work)
-        self.pool.wake()
+    def _room(self) -> bool:
+        """Wait until more may be put into the lanes; False when all is to end."""
+        while not self.pool.wait_for_room(background=True, timeout=0.5):
+            if self._ending.is_set():
+                return False
         return True
+
+    def _relink(self) -> None:
+        """Refresh the children whose parents have changed and that were too many to be refreshed at once, page by page."""
+        if not self.recorder.unlinked.is_set():
+            return
+        self.relinking = True
+        self.recorder.unlinked.clear()  # first: what becomes stale from here on is told anew
+        try:
+            after: Key | None = None
+            while page := self.shop.ledger.stale_lookups(after, DEPENDENTS):
+                if not self._room():
+                    return
+                self.pool.refresh(page)
+                after = page[-1]
+        except BaseException:
+            self.recorder.unlinked.set()
+            raise
+        finally:
+            self.relinking = False
 
     def _collect(self) -> None:
         """Tombstones may go when nothing below them can come any more (law 2)."""

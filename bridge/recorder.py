@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from bridge.errors import BridgeError, defect
 from bridge.frontier import ChunkToken, Frontier
-from bridge.ledger import Batch, ChunkRecord, Ledger, Outcome
+from bridge.ledger import DEPENDENTS, Batch, ChunkRecord, Ledger, Outcome
 from bridge.lsn import Lsn
 from bridge.memories import Key
 
@@ -36,7 +36,8 @@ class _Submission:
 class Recorder:
     """Owns the ledger's write path while a bridge runs. `confirmed` is the position that the slot may be told.
 
-    `refresh` is told of children whose parent, found by an alternate key, has appeared, moved or gone.
+    `refresh` is told of children whose parent, found by an alternate key, has appeared, moved or gone; `unlinked` is set when
+    they are too many to be told of at once: they are those of `Ledger.stale_lookups`.
     """
 
     def __init__(self, ledger: Ledger, frontier: Frontier) -> None:
@@ -48,6 +49,7 @@ class Recorder:
         self._ending = False
         self._thread: threading.Thread | None = None
         self.refresh: Callable[[list[Key]], None] = lambda _keys: None
+        self.unlinked = threading.Event()
         self.confirmed: Lsn = frontier.start
         self.failure: BridgeError | None = None
         self.lags: deque[float] = deque(maxlen=100_000)
@@ -145,7 +147,9 @@ class Recorder:
             return
         records = [(chunk.table, ChunkRecord(chunk.number, None, None, True, chunk.rows, chunk.reached)) for chunk in complete]
         dependents = self._ledger.record(Batch(list(outcomes), records, facts, counters))
-        if dependents:
+        if len(dependents) > DEPENDENTS:
+            self.unlinked.set()
+        elif dependents:
             self.refresh(dependents)  # before anybody sees the position and finds nothing left to do
         self._publish(proven, outcomes, complete, counters, streamed)
 

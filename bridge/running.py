@@ -34,6 +34,7 @@ from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
+from bridge.rereading import Rereading
 from bridge.streaming import Stream
 from bridge.watch import TargetWatch
 from bridge.wiring import (
@@ -277,9 +278,11 @@ def _assemble(
     loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
     tables = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
     stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)
-    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, Source(config.source.url))
+    asks = Source(config.source.url)
+    rereading = Rereading(shop, pool, loader.rows, asks.snapshot)
+    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, asks, rereading)
     pool.reload = housekeeping.reload
-    pool.refresh(ledger.stale_lookups())  # of a run that was killed between recording a parent and refreshing its children
+    recorder.unlinked.set()  # a run may have been killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = watch
     lookout = Lookout(keeper, source.epoch)

@@ -1,6 +1,6 @@
 """The ledger: what Engram must hold, proven row by row, and how far the work has come."""
 
-from bridge.ledger.books import Outcome
+from bridge.ledger.books import DEPENDENTS, Outcome
 from bridge.ledger.generations import Asked, Generations
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.records import (
@@ -16,6 +16,7 @@ from bridge.ledger.records import (
 )
 
 __all__ = [
+    "DEPENDENTS",
     "FILLING",
     "RESYNC_ASKED",
     "RESYNC_BEHIND",

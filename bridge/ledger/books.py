@@ -28,6 +28,10 @@ PAGE = 5_000
 """Keys of one page of a scan."""
 
 
+DEPENDENTS = 1_000
+"""Children that are refreshed at once when their parents change. A parent can have millions: those are found page by page."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a lane has done for one key, to be recorded before anything is acknowledged.
@@ -119,7 +123,10 @@ def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) 
 
 
 def record(connection: Connection, outcomes: Sequence[Outcome]) -> list[Key]:
-    """Write the outcomes; answers the children whose alternate-key parents have appeared, moved or gone."""
+    """Write the outcomes; answers the children whose alternate-key parents have appeared, moved or gone.
+
+    When they are more than DEPENDENTS, some of them.
+    """
     _put_entries(connection, outcomes)
     changed = _put_alternates(connection, outcomes)
     _put_edges(connection, outcomes)
@@ -238,13 +245,15 @@ def _stale_lookups(connection: Connection, outcomes: Sequence[Outcome]) -> list[
 
 
 def _dependents(connection: Connection, changed: set[tuple[str, str]]) -> list[Key]:
-    """The children whose foreign key has one of these values."""
+    """The children whose foreign key has one of these values; only so many that it can be seen when there are too many."""
     e = tables.edges.c
-    found: list[Key] = []
+    found: dict[Key, None] = {}
     for lookup, page in _pages(changed):
         query = select(e.tbl, e.key).where(e.lookup == lookup, e.lookup.is_not(None), e.lookup_value.in_(page))
-        found += [(row[0], row[1]) for row in connection.execute(query)]
-    return list(dict.fromkeys(found))
+        found.update(dict.fromkeys((row[0], row[1]) for row in connection.execute(query.limit(DEPENDENTS + 1))))
+        if len(found) > DEPENDENTS:
+            break
+    return list(found)
 
 
 def _put_parked(connection: Connection, outcomes: Sequence[Outcome]) -> None:

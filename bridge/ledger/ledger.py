@@ -185,20 +185,25 @@ class Ledger(Store):
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     @waits
-    def stale_lookups(self) -> list[Key]:
-        """Children whose parent, found by an alternate key, is not the one that their memory names."""
-        return self._stale_lookups()
+    def stale_lookups(self, after: Key | None = None, limit: int = 1_000_000_000) -> list[Key]:
+        """Children whose parent, found by an alternate key, is not the one that their memory names, in order, behind a key."""
+        return self._stale_lookups(after, limit)
 
-    def _stale_lookups(self) -> list[Key]:
+    def _stale_lookups(self, after: Key | None, limit: int) -> list[Key]:
+        table, key = after or (-1, "")
         with self.reading() as connection:
-            return [(row[0], row[1]) for row in connection.execute(text(STALE))]
+            rows = connection.execute(text(STALE), {"table": table, "key": key, "limit": limit})
+            return list(dict.fromkeys((row[0], row[1]) for row in rows))
 
     @waits
     def record(self, batch: Batch) -> list[Key]:
-        """Write everything in one transaction; durable when it returns. Answers children to be refreshed."""
+        """Write everything in one transaction; durable when it returns. Answers children to be refreshed.
+
+        When they are more than DEPENDENTS, it is some of them: all are among `stale_lookups`.
+        """
         with self.stepping() as connection:
             if connection is None:  # it was, and only the answer was lost, and with it who is to be refreshed
-                return self._stale_lookups()
+                return self._stale_lookups(None, books.DEPENDENTS + 1)
             dependents = books.record(connection, batch.outcomes)
             for table, chunk in batch.chunks:
                 c = tables.chunks.c

@@ -66,6 +66,9 @@ STALE = """
         on a.lookup = e.lookup and a.value = e.lookup_value and a.tbl in (select number from tables where role = 'serving')
      where e.lookup is not null
        and coalesce(a.key, '') <> coalesce(e.parent_key, '')
+       and (e.tbl, e.key) > (:table, :key)
+     order by e.tbl, e.key
+     limit :limit
 """
 """What `books.record` answers as it goes along, found again after a run that died in between."""
 

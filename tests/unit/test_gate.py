@@ -8,9 +8,10 @@ import pytest
 
 from bridge.gate import Action, Entry, Parked, decide
 from bridge.lsn import make_version
+from bridge.spaces import TableOptions
 from bridge.works import Kind, Work
 from tests.model.world import TABLE
-from tests.unit.test_mapping import mapping
+from tests.unit.test_mapping import TEXT, mapping, table
 
 PLAN = mapping(TABLE).plans["public.things"]
 ROW = ("1", "a", "b", None)
@@ -77,3 +78,14 @@ def test_changes_of_a_parked_key_wait_behind_it(what: Work, action: Action) -> N
     assert decide(what, entry(), "", parked) is action
     dropped = Parked("unproven", "", NEW, None, 0.0, dropped=True)
     assert decide(work(NEWER), entry(), "", dropped) is Action.WRITE
+
+
+def test_a_row_that_a_whole_reading_did_not_find_is_settled_unless_something_newer_came() -> None:
+    """A parked row of a table without a key: by its latest change, seen before the reading began, or by nothing."""
+    plan = mapping(table("notes", ("a", TEXT), key=()), notes=TableOptions(collapse=True)).plans["public.notes"]
+    parked = Parked("unproven", "", NEW, None, 0.0)
+    gone = Work(plan, "d", Kind.DELETE, version=NEW, retry=True)
+    assert decide(gone, None, "", parked) is Action.FORGET
+    assert decide(gone, Entry(NEW, "d", "r", True, 0), "", parked) is Action.FORGET
+    assert decide(gone, None, "", Parked("unproven", "", NEWER, None, 0.0)) is Action.SUPERSEDED
+    assert decide(gone, Entry(NEWER, "d", "r", True, 0), "", None) is Action.SUPERSEDED
