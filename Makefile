@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo soak test lint format bench proto clean
+.PHONY: install demo soak test test-wal2json lint format bench proto clean
 
 install: $(STAMP)
 
@@ -25,6 +25,7 @@ DEMO_OPTIONS = --seconds $(SECONDS) \
 	$(if $(SEED),--seed $(SEED)) \
 	$(if $(MODEL),--model $(MODEL)) \
 	$(if $(LEDGER),--ledger $(LEDGER)) \
+	$(if $(PLUGIN),--plugin $(PLUGIN)) \
 	$(if $(TARGET),--target $(TARGET)) \
 	$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC)) \
 	$(if $(RESTART_COMMAND),--restart-command '$(RESTART_COMMAND)')
@@ -34,6 +35,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
+
+# Laws of the acceptance tests once more, with bridges that read wal2json; needs an installed PostgreSQL that has it.
+WAL2JSON_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py \
+	tests/acceptance/test_handover.py::test_snapshot_and_stream_meet_under_hard_writing[0]
+test-wal2json: $(STAMP)
+	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(WAL2JSON_TESTS)
 
 # One figure with ONLY=reader|snapshot|ingest|lag|memory|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from bridge.check import Finding, source_findings
+from bridge.check_plugin import plugin_findings
 from bridge.choices import Choices
 from bridge.config import Config
 from bridge.errors import ConfigError
@@ -62,6 +63,7 @@ def errors(config: Config, answers: SourceAnswers, plan: TablePlan) -> list[Find
         None,
         answers.publication,
         tables=(answers.table_facts(whole, plan.options, plan.spaces),),
+        plugin=config.source.plugin,
     )
-    found = source_findings(facts)
+    found = source_findings(facts) + plugin_findings(facts)
     return [one for one in found if one.level == "error" and one.code.startswith(ABOUT_TABLES)]

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from bridge.check import Finding, source_findings
 from bridge.check_places import place_findings
+from bridge.check_plugin import plugin_findings
 from bridge.config import Config
 from bridge.errors import CheckFailed, ConfigError, LedgerError, LedgerUnavailable
 from bridge.facts import Facts, LedgerFacts
@@ -47,7 +48,7 @@ def admit(config: Config) -> dict[str, Finding]:
             Renewal(*ledger.renewal, moved=ledger.renewal_moved).require(source_identity(config))
         elif ledger.confirmed is not None:
             verify_source(config, connection, _remembered(ledger, ledger.confirmed))
-        answers = collect_source(connection, config.source.slot, config.source.publication)
+        answers = collect_source(connection, config.source.slot, config.source.publication, config.source.plugin)
     errors = [found for found in _findings(config, answers, ledger) if found.level == "error"]
     if ledger.confirmed is None and ledger.renewal is None:
         refuse(errors)
@@ -81,6 +82,7 @@ def _remembered(ledger: LedgerFacts, confirmed: int) -> slots.LedgerFacts:
         database=ledger.database or "",
         slot=ledger.slot or "",
         confirmed=confirmed,
+        plugin=ledger.plugin or slots.PLUGIN,
     )
 
 
@@ -94,6 +96,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
         answers.slot,
         answers.publication,
         ledger=replace(ledger, confirmed=None) if ledger.confirmed is not None else ledger,  # compared by `verify_source`
+        plugin=config.source.plugin,
     )
     facts = renewed(facts)
     findings = source_findings(facts)
@@ -112,4 +115,4 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
     places = [
         found for found in place_findings(facts) if not found.code.startswith(_SAID_BY_THE_RUN) or found.code == "ledger.slot"
     ]
-    return source_findings(facts) + places
+    return source_findings(facts) + plugin_findings(facts) + places

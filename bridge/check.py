@@ -142,12 +142,14 @@ def _slot(name: str, slot: SlotFacts, facts: Facts) -> Iterator[Finding]:
     drop = f"SELECT pg_drop_replication_slot('{name}');"
     other = f"Name another slot in source.slot, or drop this one if nobody needs it: {drop}"
     database = facts.server.database if facts.server else None
-    if slot.database != database or slot.plugin != "pgoutput":
+    own = facts.ledger is not None and facts.ledger.slot == name
+    plugin = facts.ledger.plugin if own and facts.ledger is not None and facts.ledger.plugin else facts.plugin
+    if slot.database != database or slot.plugin != plugin:
         yield Finding(
             "error",
             "slot.other",
             name,
-            f"the slot {name} is of the plugin {slot.plugin} in the database {slot.database}; ours is pgoutput in {database}",
+            f"the slot {name} is of the plugin {slot.plugin} in the database {slot.database}; ours is {plugin} in {database}",
             other,
         )
     elif slot.lost is not None:

@@ -13,7 +13,10 @@ from bridge.spaces import TableOptions
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The source's server and database. `version` is `server_version_num`; `slots` and `senders` are (used, at most)."""
+    """The source's server and database. `version` is `server_version_num`; `slots` and `senders` are (used, at most).
+
+    `lacks_plugin`: the output plugin of the configuration cannot be loaded there.
+    """
 
     version: int
     database: str
@@ -24,6 +27,7 @@ class ServerFacts:
     senders: tuple[int, int] = (0, 10)
     system_identifier: str | None = None
     timeline: int | None = None
+    lacks_plugin: bool = False
 
     @property
     def senders_taken(self) -> bool:
@@ -173,7 +177,7 @@ class LedgerFacts:
     """The ledger's place and, when there is a ledger, what it says. `failure` and `remedy` when it cannot be used at all.
 
     `unavailable`: its server is away, which can end by itself. `free` is the bytes left on its disk. `confirmed` is the last
-    position told to the slot; None before there was a slot.
+    position told to the slot; None before there was a slot. `plugin` is the slot's.
     `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
     that its memories are in, and why those that are `stopped` are. `renewal`: system and database for which a new slot is
     asked, or begun and not made; `renewal_moved`: they are others than those of its
@@ -196,6 +200,7 @@ class LedgerFacts:
     slot: str | None = None
     confirmed: Lsn | None = None
     making: str | None = None
+    plugin: str | None = None
     holder: str | None = None
     renewal: tuple[str, str] | None = None
     renewal_moved: bool = False
@@ -208,7 +213,7 @@ class LedgerFacts:
 class Facts:
     """All of them. What could not be collected is None; why, stands in the findings of `preflight`.
 
-    `vector_cache` is what the cache of vectors may take, in bytes; 0 when nothing is kept.
+    `vector_cache` is what the cache of vectors may take, in bytes; 0 when nothing is kept. `plugin` is the configured one.
     """
 
     slot_name: str
@@ -224,3 +229,4 @@ class Facts:
     wal: WalFacts | None = None
     others: OtherRelations | None = None
     vector_cache: int = 0
+    plugin: str = "pgoutput"

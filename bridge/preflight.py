@@ -14,6 +14,7 @@ import psycopg
 from bridge import capacity
 from bridge.check import OLDEST, Finding, source_findings
 from bridge.check_places import place_findings
+from bridge.check_plugin import plugin_findings
 from bridge.check_report import Report, TableSummary
 from bridge.check_server import server_findings
 from bridge.check_sql import script
@@ -41,11 +42,11 @@ def run(config: Config) -> Report:
     except BridgeError as error:
         findings.append(_told(error, "config", "embedding"))
     ledger = ledger_facts(config.ledger)
-    facts = Facts(config.source.slot, config.source.publication, ledger=ledger)
+    facts = Facts(config.source.slot, config.source.publication, ledger=ledger, plugin=config.source.plugin)
     answers: SourceAnswers | None = None
     try:
         with connect(config.source.url, application_name="engram-bridge check") as connection:
-            answers = collect_source(connection, config.source.slot, config.source.publication)
+            answers = collect_source(connection, config.source.slot, config.source.publication, config.source.plugin)
             tables, mapping = _chosen(config, answers, ledger, findings)
             tables = with_columns(connection, answers.with_rows(connection, tables))
             if answers.server.version >= OLDEST:
@@ -70,6 +71,7 @@ def run(config: Config) -> Report:
         facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
     facts = renewed(facts)
     findings += source_findings(facts)
+    findings += plugin_findings(facts)
     findings += place_findings(facts)
     findings += server_findings(facts)
     return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))

@@ -148,6 +148,7 @@ def _with_contents(facts: LedgerFacts, names: set[str], ask: Ask) -> LedgerFacts
         database=found.get("database"),
         slot=found.get("slot"),
         making=found.get("making_slot"),
+        plugin=found.get("plugin", "pgoutput") if "confirmed" in found else None,
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
         renewal=(renewal.system_identifier, renewal.database) if renewal is not None else None,
         renewal_moved=renewal is not None and renewal.moved,

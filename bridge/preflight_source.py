@@ -106,7 +106,7 @@ class SourceAnswers:
         return [facts if facts.rows >= 0 else _with_rows(connection, facts) for facts in tables]
 
 
-def collect_source(connection: psycopg.Connection, slot: str, publication: str) -> SourceAnswers:
+def collect_source(connection: psycopg.Connection, slot: str, publication: str, plugin: str = slots.PLUGIN) -> SourceAnswers:
     """All facts of the source; of one that is too old, its version alone. Raises SourceUnavailable."""
     info = connection.info
     if info.server_version < OLDEST:
@@ -119,10 +119,13 @@ def collect_source(connection: psycopg.Connection, slot: str, publication: str) 
         assert found is not None, "the current user is a role"
         rights = connection.execute(RIGHTS, [[table.oid for table in catalog.tables.values()]]).fetchall()
         member = _publication(connection, publication, server.version)
+    role, known = RoleFacts(*found), _slot(slots.inspect_slot(connection, slot))
+    if plugin != slots.PLUGIN and (known is None or known.plugin != plugin):
+        server = replace(server, lacks_plugin=_lacks(connection, plugin, server, role))
     return SourceAnswers(
         server,
-        RoleFacts(*found),
-        _slot(slots.inspect_slot(connection, slot)),
+        role,
+        known,
         member,
         catalog,
         {oid: (readable, usable, owned) for oid, readable, usable, owned in rights},
@@ -164,6 +167,29 @@ def _server(connection: psycopg.Connection) -> ServerFacts:
         system, timeline = identity
     slots_used, senders_used = (used_slots, slots_at_most), (used_senders, senders_at_most)
     return ServerFacts(version, database, wal_level, standby, encoding, slots_used, senders_used, system, timeline)
+
+
+def _lacks(connection: psycopg.Connection, plugin: str, server: ServerFacts, role: RoleFacts) -> bool:
+    """Whether a slot with this plugin could not be made: told by a temporary one, where we may make one, gone at once.
+
+    No catalogue tells it. The plugin is loaded before the server waits for others' transactions: after a timeout it is there.
+    """
+    used, most = server.slots
+    if not (role.replication or role.superuser) or server.wal_level != "logical" or server.standby or used >= most:
+        return False
+    name = f"engram_bridge_check_{connection.info.backend_pid}"
+    with translated():
+        try:
+            connection.execute("set statement_timeout = '1s'")
+            connection.execute("select pg_create_logical_replication_slot(%s, %s, true)", [name, plugin])
+            connection.execute("select pg_drop_replication_slot(%s)", [name])
+        except psycopg.errors.UndefinedFile:
+            return True
+        except psycopg.errors.QueryCanceled:
+            return False
+        finally:
+            connection.execute("set statement_timeout = 0")
+    return False
 
 
 def _slot(found: slots.SlotInfo | None) -> SlotFacts | None:

@@ -89,7 +89,7 @@ def renewed(facts: Facts) -> Facts:
     if ours and slot is not None and server is not None and slot.database == server.database:
         used, most = server.slots
         slot, server = None, replace(server, slots=(used - 1, most))
-    free = replace(ledger, system_identifier=None, timeline=None, database=None, slot=None, confirmed=None)
+    free = replace(ledger, system_identifier=None, timeline=None, database=None, slot=None, confirmed=None, plugin=None)
     return replace(facts, slot=slot, server=server, ledger=free)
 
 

@@ -223,15 +223,11 @@ class SourceSetup:
     notes: list[str] = field(default_factory=list)
 
     def prepare(self) -> SourceFacts:
-        """The slot of this ledger: verified when it has one, made when it has none.
-
-        Raises SourceChanged, SlotLost, and ConfigError when it is of another plugin than the configured one.
-        """
+        """The slot of this ledger: verified when it has one, made when it has none. Raises SourceChanged and SlotLost."""
         facts = self.ledger.facts()
         if "consistent_point" not in facts:
             self._make(facts)
         else:
-            slots.verify_plugin(facts.get("plugin", slots.PLUGIN), self.config.source.plugin)
             self.verify()
             self._join(facts["publication"])
         facts = self.ledger.facts()

@@ -3,7 +3,9 @@
 wal2json names tables and says no more of them, so the catalogue is asked, and its answer counts for a transaction only if that
 transaction was visible to the statement that gave it: then it is at least as new. (A partition that was attached after an older
 answer would be taken for a table that nobody carries.) Where everything named was known and every transaction visible already,
-nothing is asked: so a backlog costs one statement, and a live stream one for each batch that it brings.
+nothing is asked: so a backlog costs one statement, and a live stream one for each batch that it brings. Some ALTER TABLE leave
+no trace where that is looked for (a column renamed or dropped); but they change the form of messages, and so a table is read
+again whenever there is a new one.
 
 A commit can be streamed before it is visible, for a moment always, and without bound under synchronous replication (law 11).
 For a moment that is waited for. If it lasts, what is known of a table is used; a name that is not known at all ends the
@@ -13,7 +15,7 @@ connection, and is asked for again by the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 import psycopg
@@ -73,26 +75,27 @@ class Definitions:
         self._connection: psycopg.Connection | None = None
         self._snapshot = "0:0:"
         self._faces: dict[Name, tuple[int, int, str] | None] = {}
-        self._read_at = 0.0
+        self._read_at = -OLDEST
 
     def close(self) -> None:
         """Give the connection up."""
         if self._connection is not None:
             self._connection.close()
 
-    def of(self, names: Iterable[Name], xids: Iterable[int]) -> dict[Name, Definition | None]:
+    def of(self, names: Iterable[Name], xids: Iterable[int], *, again: Collection[Name] = ()) -> dict[Name, Definition | None]:
         """What may have changed of these tables, and of those asked for before, as new as these transactions.
 
-        Raises SourceUnavailable, also while a transaction with an unknown table is not visible.
+        `again`: tables that are read again though nothing shows that they have changed, as all are now and then. Raises
+        SourceUnavailable, also while a transaction with an unknown table is not visible.
         """
         new = [name for name in names if name not in self._faces]
         unseen = [xid for xid in xids if not snapshot_sees(self._snapshot, xid)]
-        if not new and not unseen and time.monotonic() - self._read_at < OLDEST:
+        stale = time.monotonic() - self._read_at >= OLDEST
+        if not new and not unseen and not again and not stale:
             return {}
         asked = [*self._faces, *new]
         faces = self._look(asked, unseen)
-        stale = time.monotonic() - self._read_at >= OLDEST
-        changed = [name for name in asked if stale or name not in self._faces or self._faces[name] != faces.get(name)]
+        changed = [name for name in asked if stale or name in again or name in new or self._faces[name] != faces.get(name)]
         definitions = self._read({name: faces.get(name) for name in changed})
         self._faces = {name: faces.get(name) for name in asked}
         if stale:

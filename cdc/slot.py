@@ -34,7 +34,6 @@ __all__ = [
     "start_statement",
     "system_identity",
     "verify",
-    "verify_plugin",
 ]
 
 PLUGIN: Final = "pgoutput"
@@ -233,17 +232,6 @@ def system_identity(walsender: psycopg.Connection) -> SystemIdentity:
     if row is None:
         raise Fatal("PostgreSQL did not say which system it is")
     return SystemIdentity(str(row[0]), int(row[1]), str(row[3]), parse_lsn(str(row[2])))
-
-
-def verify_plugin(ledger: str, configured: str) -> None:
-    """The plugin of a ledger stays: the other one counts changes otherwise, and versions would not repeat. Raises ConfigError."""
-    if ledger != configured:
-        raise ConfigError(f"this ledger was begun with {ledger}, and source.plugin says {configured}", hint=other_plugin(ledger))
-
-
-def other_plugin(ledger: str) -> str:
-    """The remedy for a ledger of another plugin than the configured one."""
-    return f"Set source.plugin: {ledger}. To change the plugin: {RENEW}"
 
 
 def verify(ledger: LedgerFacts, slot: SlotInfo | None, identity: SystemIdentity) -> SlotInfo:

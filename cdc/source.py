@@ -63,19 +63,22 @@ class _Wal2Json:
 
     def events(self, raw: Sequence[Raw]) -> list[Event]:
         decode, xid = self._decoder.decode, self._assembler.xid
-        names, xids = set(), {xid} if xid is not None else set()
+        names, again, xids = set(), set(), {xid} if xid is not None else set()
         messages: list[tuple[Lsn, wal2json.Message | None]] = []
         for _start, end, payload in raw:
             message = None if payload is None else decode(payload)
             if isinstance(message, wal2json.Change):
-                names.add((message.form.schema, message.form.table))
+                form = message.form
+                names.add((form.schema, form.table))
+                if form.bound is None:
+                    again.add((form.schema, form.table))
             elif isinstance(message, Begin):
                 xids.add(message.xid)
             elif isinstance(message, wal2json.Truncate):
                 names.add((message.schema, message.table))
             messages.append((end, message))
         if names:
-            self._assembler.define(self._definitions.of(names, xids))
+            self._assembler.define(self._definitions.of(names, xids, again=again))
         events: list[Event] = []
         append, assemble = events.append, self._assembler.assemble
         for end, message in messages:

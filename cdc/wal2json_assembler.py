@@ -204,7 +204,8 @@ class Wal2JsonAssembler:
         complete = form.action == "I"
         if not complete and current is not None and _same_table(current, known):
             types = {column.name: column.type_oid for column in current.columns}
-            if all(types.get(name) == oid for name, oid in sent.items()):
+            there = sent.keys() | {column.name for column in known.columns}
+            if there >= types.keys() and all(types.get(name) == oid for name, oid in sent.items()):
                 return current
         columns = []
         for column in known.columns:

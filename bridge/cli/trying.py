@@ -50,6 +50,9 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="Repeat the application's writes of an earlier demo.")] = None,
     ledger: Annotated[Literal["sqlite", "postgresql"], typer.Option(help="What the demo's ledger is in.")] = "sqlite",
     model: Annotated[str | None, typer.Option(help="embedding.model of the demo: minilm, a profile, a folder, …")] = None,
+    plugin: Annotated[
+        Literal["pgoutput", "wal2json"], typer.Option(help="source.plugin; wal2json needs an installed PostgreSQL that has it.")
+    ] = "pgoutput",
 ) -> int:
     """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
     with extra("sandbox"):
@@ -67,4 +70,5 @@ def demo(
         seed=seed,
         model=model,
         ledger=ledger,
+        plugin=plugin,
     ).run()

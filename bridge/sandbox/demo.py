@@ -59,6 +59,7 @@ class Demo:
     seed: int | None = None
     model: str | None = None
     ledger: Literal["sqlite", "postgresql"] = "sqlite"
+    plugin: Literal["pgoutput", "wal2json"] = "pgoutput"
 
     def run(self) -> int:
         """0 only if everything is proven."""
@@ -67,7 +68,8 @@ class Demo:
         with tempfile.TemporaryDirectory(prefix="engram-bridge-demo-") as folder:
             place = Path(folder)
             place.chmod(0o755)
-            with SandboxPostgres(place / "postgres") as postgres:
+            plugin = None if self.plugin == "pgoutput" else self.plugin
+            with SandboxPostgres(place / "postgres", plugin=plugin) as postgres:
                 engram = SandboxEngram(place / "engram", faults=FAULTS).__enter__() if self.target is None else None
                 try:
                     return _Play(self, console, place, postgres.url("shop"), postgres.url(), engram).play()
@@ -129,7 +131,7 @@ class _Play:
             if self.demo.target_grpc:
                 target["grpc"] = self.demo.target_grpc
         document = {
-            "source": self.source,
+            "source": {"url": self.source, "plugin": self.demo.plugin},
             "target": target,
             "ledger": self._ledger,
             "snapshot": {"chunk_rows": 500},
@@ -278,6 +280,7 @@ class _Play:
         result["texts_embedded"] = {name: counters.get(name, 0) for name in ("embedded", "embedded_from_cache", "texts_cut")}
         result["seconds"] = self.demo.seconds
         result["seed"] = self.demo.seed
+        result["plugin"] = self.demo.plugin
         result["proven"] = (
             in_order
             and all(one.proven for one in evidence)

@@ -28,6 +28,7 @@ OPS = st.builds(
     new_id=IDS,
     code=st.one_of(st.none(), st.integers(1, 4)),
     ref=st.one_of(st.none(), st.integers(1, 4)),
+    untold=st.sampled_from([False, False, False, True]),
 )
 
 
@@ -255,6 +256,18 @@ def test_a_row_that_moved_to_a_key_takes_nothing_from_the_row_that_was_there(tmp
     world.postgres.commit([Op("rekey", 5, new_id=6)])
     world.settle()
     world.check()
+    world.ledger.close()
+
+
+def test_a_value_that_the_stream_does_not_tell_is_not_the_earlier_one(tmp_path: Path) -> None:
+    """wal2json sends NaN as it sends NULL: nothing is carried over from an earlier waiting change, the row is read again."""
+    world = World(tmp_path)
+    world.postgres.commit([Op("insert", 1, "a", big="B1")])
+    world.postgres.commit([Op("update", 1, "b", big="B2", untold=True)])
+    world.postgres.commit([Op("update", 1, "c")])
+    world.settle()
+    world.check()
+    assert '"big":"B2"' in world.target.memories["things_1"]
     world.ledger.close()
 
 

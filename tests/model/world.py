@@ -82,7 +82,8 @@ class Killed(BaseException):
 @dataclass(frozen=True)
 class Op:
     """One statement of the application. `big` None leaves the large column alone in an update. A `code` is unique: it is taken
-    only if no other row has it; `ref` points at a code, whether there is one or not."""
+    only if no other row has it; `ref` points at a code, whether there is one or not. `untold`: the stream does not tell the value
+    of `big`, changed or not."""
 
     kind: str
     id: int
@@ -92,6 +93,7 @@ class Op:
     new_id: int | None = None
     code: int | None = None
     ref: int | None = None
+    untold: bool = False
 
 
 @dataclass
@@ -135,11 +137,13 @@ class Postgres:
             changes.append(Truncated((RELATION,), ordinal))
         elif op.kind == "insert" and old is None:
             self.rows[op.id] = (str(op.id), op.name, op.big or "", parent, code, ref)
-            changes.append(RowChange("insert", RELATION, self.rows[op.id], None, False, ordinal))
+            row = self.rows[op.id]
+            sent = (*row[:2], UNCHANGED, *row[3:]) if op.untold else row
+            changes.append(RowChange("insert", RELATION, sent, None, False, ordinal, op.untold))
         elif op.kind == "update" and old is not None:
             self.rows[op.id] = (str(op.id), op.name, old[2] if op.big is None else op.big, parent, code, ref)
-            sent = (str(op.id), op.name, UNCHANGED if op.big is None else op.big, parent, code, ref)
-            changes.append(RowChange("update", RELATION, sent, None, False, ordinal))
+            sent = (str(op.id), op.name, UNCHANGED if op.big is None or op.untold else op.big, parent, code, ref)
+            changes.append(RowChange("update", RELATION, sent, None, False, ordinal, op.untold))
         elif op.kind == "delete" and old is not None:
             del self.rows[op.id]
             changes.append(RowChange("delete", RELATION, None, key_only, False, ordinal))
