@@ -92,6 +92,10 @@ def _head(status: Status) -> list[RenderableType]:
     style = "" if health == REPAIRED else "yellow"
     starts = f"seen starting {target['starts_seen']} time(s)"
     lines.append(Text.assemble(("target     ", "bold"), f"epoch {target['epoch'] or '–'}, {starts}, ", (health, style)))
+    texts = {name: status.totals.get(f"texts_{name}", 0) for name in ("from_model", "from_cache", "cut")}
+    if any(texts.values()):
+        told = f"{texts['from_model']:,} from the model, {texts['from_cache']:,} from the cache, {texts['cut']:,} too long, cut"
+        lines.append(Text.assemble(("texts      ", "bold"), told))
     silence = status.source.get("wire_silence_seconds")
     if silence is not None and silence > SILENCE_ALARM:
         lines.append(Text.assemble(("silence    ", "bold"), (f"nothing was heard from PostgreSQL for {silence:.0f} s", "red")))

@@ -179,7 +179,8 @@ class LedgerFacts:
     `unavailable`: its server is away, which can end by itself. `free` is the bytes left on its disk. `confirmed` is the last
     position told to the slot; None before there was a slot. `plugin` is the slot's.
     `making` is the slot that a start began to make and was ended before it could note where it begins. By table: the `spaces`
-    that its memories are in, and why those that are `stopped` are. `renewal`: system and database for which a new slot is
+    that its memories are in, why those that are `stopped` are, and name and identity of the one of `models` that it was embedded
+    by. `renewal`: system and database for which a new slot is
     asked, or begun and not made; `renewal_moved`: they are others than those of its
     memories. `choices`: where it knows better than the configuration. In PostgreSQL, `server` is the system identifier and the
     database that it is in, and `notes` are what is risky about the place, each with its remedy.
@@ -207,6 +208,7 @@ class LedgerFacts:
     spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
+    models: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from bridge.embedding.profiles import HASHING
 from bridge.errors import BridgeError, CheckFailed, Transient
 from bridge.facts import Facts, LedgerFacts, RoleFacts, TableFacts
 from bridge.mapping import Identity, Mapping, compile_mapping
+from bridge.models import other_model
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_relations import other_relations, with_columns
@@ -37,10 +38,6 @@ from bridge.wiring import open_embedders
 def run(config: Config) -> Report:
     """Everything that can be known before the first row. Raises nothing for what it finds: that stands in the report."""
     findings: list[Finding] = []
-    try:
-        open_embedders(config).close()
-    except BridgeError as error:
-        findings.append(_told(error, "config", "embedding"))
     ledger = ledger_facts(config.ledger)
     facts = Facts(config.source.slot, config.source.publication, ledger=ledger, plugin=config.source.plugin)
     answers: SourceAnswers | None = None
@@ -69,6 +66,7 @@ def run(config: Config) -> Report:
     facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
     if any(model != HASHING for model in config.models):
         facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
+    findings += _model_findings(config, facts.tables, ledger)
     facts = renewed(facts)
     findings += source_findings(facts)
     findings += plugin_findings(facts)
@@ -151,6 +149,23 @@ def _chosen(
         findings.append(_told(error, "config.mapping", "tables"))
     spaces = {label: plan.spaces for label, plan in mapping.plans.items()} if mapping is not None else {}
     return [answers.table_facts(table, options.get(table.label), spaces.get(table.label, ())) for table in tables], mapping
+
+
+def _model_findings(config: Config, tables: Sequence[TableFacts], ledger: LedgerFacts) -> list[Finding]:
+    """Every model is loaded and asked for a vector; a table keeps the one that it was embedded by."""
+    try:
+        embedders = open_embedders(config)
+    except BridgeError as error:
+        return [_told(error, "config", "embedding")]
+    found = []
+    for table in tables:
+        encoder = embedders.load(table.options.model or config.embedding.model)
+        label, now = table.table.label, (encoder.embedder.name, encoder.identity)
+        made = ledger.models.get(label, now)
+        if made[1] != now[1]:
+            found.append(_told(other_model(label, made, now), "ledger.model", label))
+    embedders.close()
+    return found
 
 
 def _told(error: BridgeError, code: str, where: str) -> Finding:

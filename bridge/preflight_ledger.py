@@ -23,6 +23,7 @@ from bridge.ledger.file import FilePlace
 from bridge.ledger.place import place_of
 from bridge.ledger.server import ServerPlace
 from bridge.ledger.tables import SCHEMA_VERSION
+from bridge.models import made_by
 from bridge.renewal import Renewal
 
 Ask = Callable[[str], Sequence[Sequence[Any]]]
@@ -138,7 +139,7 @@ def _with_contents(facts: LedgerFacts, names: set[str], ask: Ask) -> LedgerFacts
         )
     renewal = Renewal.of(found)
     serving = " where role = 'serving'" if version >= ROLES_SINCE else ""
-    known = ask(f"select label, spaces, state, reason from tables{serving}") if "tables" in names else []
+    known = ask(f"select label, spaces, state, reason, number from tables{serving}") if "tables" in names else []
     choices = ask("select label, verb, detail from choices") if "choices" in names else []
     return replace(
         facts,
@@ -152,7 +153,8 @@ def _with_contents(facts: LedgerFacts, names: set[str], ask: Ask) -> LedgerFacts
         confirmed=int(found["confirmed"]) if "confirmed" in found else None,
         renewal=(renewal.system_identifier, renewal.database) if renewal is not None else None,
         renewal_moved=renewal is not None and renewal.moved,
-        spaces={label: tuple(json.loads(spaces)) for label, spaces, _state, _reason in known},
-        stopped={label: reason or "" for label, _spaces, state, reason in known if state == "stopped"},
+        spaces={label: tuple(json.loads(spaces)) for label, spaces, _state, _reason, _number in known},
+        stopped={label: reason or "" for label, _spaces, state, reason, _number in known if state == "stopped"},
+        models={label: made_by(found, number) for label, _spaces, state, _reason, number in known if state != "new"},
         choices=choices_of([(label, verb, detail) for label, verb, detail in choices]),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.ledger import Ledger, TableRecord
 from bridge.lsn import Lsn, format_lsn
+from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
 
 REMEDY = "once it can be carried again: engram-bridge resync {}; then start the bridge anew"
@@ -54,6 +55,7 @@ class TableFigures:
     parked: int
     searchable: bool
     search_rows: int
+    model: str | None = None
     rows_per_second: float | None = None
     eta_seconds: float | None = None
     remedy: str | None = None
@@ -85,7 +87,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
     facts = ledger.facts()
     gauges = ledger.gauges()
     counters = ledger.counters()
-    tables = _tables(ledger, gauges)
+    tables = _tables(ledger, facts, gauges)
     held_by = ledger.held_by()
     now = time.time()
 
@@ -182,7 +184,7 @@ def _target(ledger: Ledger, gauge: Any) -> dict[str, Any]:
     }
 
 
-def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
+def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
     search = ledger.search_progress()
     parked = Counter(key[0] for key, waiting in ledger.parked_keys() if not waiting.dropped)
     pending = ledger.pending_edges()
@@ -209,6 +211,7 @@ def _tables(ledger: Ledger, gauges: dict[str, tuple[Any, float]]) -> list[TableF
                 parked=parked[record.number],
                 searchable=found.complete,
                 search_rows=found.known,
+                model=made_by(facts, record.number)[0] if record.state != "new" else None,
                 rows_per_second=speed.get("rows_per_second"),
                 eta_seconds=speed.get("eta_seconds"),
                 remedy=REMEDY.format(record.label) if record.state == "stopped" else None,

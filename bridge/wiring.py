@@ -19,7 +19,6 @@ import psycopg
 from bridge.check import key_findings, other_spaces
 from bridge.config import Config
 from bridge.embedding import Embedders, open_cache
-from bridge.embedding.profiles import HASHING
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import BridgeError, ConfigError, LedgerError
 from bridge.facts import TableFacts
@@ -53,8 +52,7 @@ def open_embedders(config: Config) -> Embedders:
     Raises ConfigError for one that is not, EmbedderUnavailable when an endpoint does not answer.
     """
     given = config.embedding
-    cached = any(model != HASHING for model in config.models)
-    made = Embedders(given.model, given.options(), open_cache(config.vector_cache, given.cache_mb) if cached else None)
+    made = Embedders(given.model, given.options(), open_cache(config.vector_cache, given.cache_mb))
     try:
         made.load_all(config.models)
     except BaseException:

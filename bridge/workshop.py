@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from bridge.mapping import Mapping, TablePlan
 from bridge.memories import Memory, Stamp, Write, digest
 from bridge.ports import Clock, Reader, Target
 from bridge.recorder import Recorder
+
+logger = logging.getLogger(__name__)
 
 VISIBILITY_PATIENCE = 10.0
 """Seconds that a refresh waits in its lane for a commit to become visible, before its key is parked and tried again by itself."""
@@ -57,6 +60,7 @@ class Workshop:
     lost: Callable[[TablePlan], None] = lambda _plan: None
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
+    told_cut: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def erase(self, table: int, keys: list[str]) -> None:
@@ -77,6 +81,9 @@ class Workshop:
         texts = [memory.text for memory, _content in memories]
         ids = [memory.memory_id for memory, _content in memories]
         found = self.embedders.for_table(plan).encode(texts, urgent=urgent)
+        if found.counters.get("texts_cut") and plan.number not in self.told_cut:
+            self.told_cut.add(plan.number)
+            logger.warning("texts are longer than the model's window, and cut", extra={"table": plan.table.label})
         good = [index for index in range(len(memories)) if index not in found.refused]
         vectors = with_identity(found.vectors[good], [ids[index] for index in good], [texts[index] for index in good])
         writes: list[Write | EmbeddingRefused] = [

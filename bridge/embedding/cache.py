@@ -59,7 +59,7 @@ def rounded(vectors: Vectors) -> Vectors:
 
 
 class VectorCache:
-    """A bounded file of vectors. For threads and processes; never raises for what is wrong with the file."""
+    """A bounded file of vectors, made when it is first needed. For threads and processes; raises nothing for a bad file."""
 
     def __init__(self, path: Path, *, most_bytes: int, clock: Clock = time.time) -> None:
         self._path = path
@@ -69,8 +69,6 @@ class VectorCache:
         self._connection: sqlite3.Connection | None = None
         self._usable = True
         self._told = float("-inf")
-        with self._lock:
-            self._guarded(lambda _connection: None)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """The vectors that are there."""

@@ -100,8 +100,8 @@ class Encoder:
 
     def _counted(self, texts: Sequence[str], missing: Sequence[str], refused: dict[str, str]) -> dict[str, int]:
         counted = {
-            "embedded": len(missing) - len(refused),
-            "embedded_from_cache": len(texts) - len(missing),
+            "texts_from_model": len(missing) - len(refused),
+            "texts_from_cache": len(texts) - len(missing),
             **self._cut(missing),
         }
         return {name: number for name, number in counted.items() if number}

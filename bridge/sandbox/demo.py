@@ -277,7 +277,7 @@ class _Play:
         result["parked"] = len(ledger.parked_keys())
         result["lag_ms"] = {"p50": lag["p50_ms"], "p99": lag["p99_ms"], "max": lag["max_ms"]}
         result["model"] = settings.embedding.model
-        result["texts_embedded"] = {name: counters.get(name, 0) for name in ("embedded", "embedded_from_cache", "texts_cut")}
+        result["texts_embedded"] = {name: counters.get(name, 0) for name in ("texts_from_model", "texts_from_cache", "texts_cut")}
         result["seconds"] = self.demo.seconds
         result["seed"] = self.demo.seed
         result["plugin"] = self.demo.plugin

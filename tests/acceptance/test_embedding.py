@@ -113,8 +113,8 @@ def test_a_text_is_embedded_once_over_all_restarts(make_rig: MakeRig, endpoint: 
     # Two lanes' steps at work on the same new text at the same time may both ask for it; there is one lane here.
     assert set(asked.values()) == {1}
     found = counters(rig)
-    assert found["embedded"] == ROWS + 1
-    assert found["embedded_from_cache"] >= 49 + 10 + 1 + 6
+    assert found["texts_from_model"] == ROWS + 1
+    assert found["texts_from_cache"] >= 49 + 10 + 1 + 6
 
 
 def test_a_damaged_cache_costs_only_time(make_rig: MakeRig, endpoint: EmbeddingEndpoint) -> None:
@@ -149,6 +149,10 @@ def test_each_table_has_its_own_model_and_another_is_refused(make_rig: MakeRig, 
     assert refused.returncode == 2
     assert "public.notes was embedded by one, the configuration says two" in refused.stderr
     assert "reshard" in refused.stderr
+    checked = rig.command("check", "--json")
+    assert checked.returncode == 1
+    found = [one for one in json.loads(checked.stdout)["findings"] if one["code"] == "ledger.model"]
+    assert [(one["where"], one["level"]) for one in found] == [("public.notes", "error")]
     rig.file.write_text(with_one, encoding="utf-8")
     rig.catch_up()
     rig.prove()

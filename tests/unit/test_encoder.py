@@ -68,14 +68,14 @@ def test_a_text_is_embedded_once(tmp_path: Path) -> None:
     encoder = Encoder(first, VectorCache(tmp_path / "v", most_bytes=10_000_000))
     found = encoder.encode(["a", "b", "a", "c", "a"])
     assert sorted(first.asked) == ["a", "b", "c"]
-    assert found.counters == {"embedded": 3, "embedded_from_cache": 2}
+    assert found.counters == {"texts_from_model": 3, "texts_from_cache": 2}
     encoder.encode(["c", "d"])
     assert sorted(first.asked) == ["a", "b", "c", "d"]
     second = ScriptedEmbedder()
     again = Encoder(second, VectorCache(tmp_path / "v", most_bytes=10_000_000)).encode(["a", "b", "a", "c", "a"])
     assert second.asked == []
     assert again.vectors.tobytes() == found.vectors.tobytes()
-    assert again.counters == {"embedded_from_cache": 5}
+    assert again.counters == {"texts_from_cache": 5}
 
 
 def test_what_engram_is_sent_is_the_same_from_model_and_cache(tmp_path: Path) -> None:
