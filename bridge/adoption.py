@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from bridge.errors import Fatal
 from bridge.ledger import Ledger
 from bridge.mapping import Mapping
+from bridge.memories import Stored
 from bridge.ports import Target
 from bridge.watch import TargetWatch
 from bridge.workshop import Workshop
@@ -129,11 +130,14 @@ def _named(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + more
 
 
-def wipe(target: Target, space: str) -> int:
-    """Forget everything in an opened space, and prove it gone; answers how many memories there were. Raises Fatal, Transient."""
+def wipe(target: Target, space: str, ledger_id: str | None = None) -> int:
+    """Forget everything in an opened space, and prove it gone; answers how many memories there were. Raises Fatal, Transient.
+
+    With a ledger's id, only what bears its stamp.
+    """
     total = 0
     for _round in range(ROUNDS):
-        listed = list(dict.fromkeys(stored.memory_id for stored in target.scan(space)))
+        listed = list(dict.fromkeys(one.memory_id for one in target.scan(space) if ledger_id in (None, _ledger_of(one))))
         alive = _alive(target, space, listed)
         if not alive:
             return total
@@ -144,6 +148,11 @@ def wipe(target: Target, space: str) -> int:
     if left:
         raise Fatal(f"Engram still answers {len(left)} memories of the space {space!r} after it was told to forget them")
     return total
+
+
+def _ledger_of(stored: Stored) -> str | None:
+    stamp = stored.stamp()
+    return stamp.ledger if stamp is not None else None
 
 
 def _alive(target: Target, space: str, ids: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ ever part of a message or of a `repr`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,9 @@ from bridge.spaces import CONFIDENCE_CLASSES, TableOptions
 
 GRPC_PORT = 50051
 CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.95
+SIZE = r"^([0-9]{1,12}) ?(kB|MB|GB|TB)$"
+UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+"""As PostgreSQL counts them."""
 
 Names = tuple[str, ...]
 
@@ -49,6 +53,26 @@ class Source(_Section):
         default="pgoutput",
         description="What writes the stream on the server: pgoutput, which each server has, or wal2json. Fixed by the first run.",
     )
+
+    max_retained_wal: str | None = Field(
+        default=None,
+        pattern=SIZE,
+        description="WAL that the slot may keep, such as 20GB: half of it warns, all of it does what on_max_retained says.",
+    )
+    on_max_retained: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="keep: go on warning. drop: give the slot up if the bridge does not catch up; a new one compares all tables.",
+    )
+    failover: bool = Field(
+        default=False,
+        description="From PostgreSQL 17 on: the slot is made with FAILOVER, so that standbys can keep a copy of it.",
+    )
+
+    @property
+    def max_retained_bytes(self) -> int | None:
+        """`max_retained_wal` in bytes."""
+        found = re.fullmatch(SIZE, self.max_retained_wal or "")
+        return int(found[1]) * UNITS[found[2]] if found is not None else None
 
     @field_validator("url")
     @classmethod

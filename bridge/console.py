@@ -84,7 +84,11 @@ def _head(status: Status) -> list[RenderableType]:
     slot = status.slot
     if slot.get("known") and slot.get("exists"):
         state = f"WAL kept {human_bytes(slot['retained_wal_bytes'])}, {slot['wal_status'] or 'status unknown'}"
+        if slot["seconds_to_loss"] is not None:
+            state += f", lost in {human_seconds(slot['seconds_to_loss'])} if nothing is read"
         lines.append(Text.assemble(("slot       ", "bold"), f"{status.source['slot']}: {state}"))
+        if slot["warning"]:
+            lines.append(Text.assemble(("           ", ""), (slot["warning"], "yellow")))
     elif slot.get("known"):
         lines.append(Text.assemble(("slot       ", "bold"), ("missing", "red")))
     target = status.target

@@ -28,6 +28,7 @@ from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
     from bridge.adoption import Adoption
+    from bridge.slot_watch import SlotWatch
     from bridge.watch import TargetWatch
     from snapshot.loader import Loader
 
@@ -107,6 +108,7 @@ class Housekeeping:
     source: Source
     rereading: Rereading
     watch: TargetWatch | None = None
+    slot_watch: SlotWatch | None = None
     adoption: Adoption | None = None
     look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
@@ -175,6 +177,8 @@ class Housekeeping:
         """One round. Raises LedgerError."""
         self.shop.ledger.put_gauges(self.gauges() | self._log())
         self._requests()
+        if self.slot_watch is not None:
+            self.slot_watch.look()
         self._due()
         self._look()
         self._collect()
@@ -231,6 +235,7 @@ class Housekeeping:
             "lag_ms": self.lag(),
             "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + self.reloading,
             "loading": self._loading(),
+            "slot": self.slot_watch.figures if self.slot_watch is not None else {},
         }
 
     def _log(self) -> dict[str, Any]:

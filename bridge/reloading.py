@@ -28,9 +28,17 @@ def _snapshot(bridge: Bridge, config: Config) -> None:
     bridge.loader.workers, bridge.loader.chunk_rows = config.snapshot.workers, config.snapshot.chunk_rows
 
 
+def _slot(bridge: Bridge, config: Config) -> None:
+    watch = bridge.housekeeping.slot_watch
+    if watch is not None:
+        watch.limit, watch.drop = config.source.max_retained_bytes, config.source.on_max_retained == "drop"
+
+
 CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "parked.retry_first": _parking,
     "parked.retry_last": _parking,
+    "source.max_retained_wal": _slot,
+    "source.on_max_retained": _slot,
     "target.limit": _limit,
     "snapshot.workers": _snapshot,
     "snapshot.chunk_rows": _snapshot,

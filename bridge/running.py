@@ -35,6 +35,7 @@ from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
+from bridge.slot_watch import SlotWatch
 from bridge.streaming import Stream
 from bridge.watch import TargetWatch
 from bridge.wiring import (
@@ -285,6 +286,13 @@ def _assemble(
     recorder.unlinked.set()  # a run may have been killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = watch
+    housekeeping.slot_watch = SlotWatch(
+        config.source.url,
+        source.slot,
+        limit=config.source.max_retained_bytes,
+        drop=config.source.on_max_retained == "drop",
+        leave=stream.stop,
+    )
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look
     housekeeping.adoption = Adoption.of(shop, watch)

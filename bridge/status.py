@@ -112,7 +112,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
         },
         positions=_positions(facts, gauge("received")),
         lag=_lag(facts, slot, gauge, proven, held_by is not None),
-        slot=_slot(slot),
+        slot=_slot(slot, gauge("slot") or {}),
         target=_target(ledger, gauge),
         tables=tables,
         under_way=under_way(ledger),
@@ -158,10 +158,18 @@ def _lag(
     }
 
 
-def _slot(slot: SlotFigures | None) -> dict[str, Any]:
+def _slot(slot: SlotFigures | None, measured: dict[str, Any]) -> dict[str, Any]:
+    """What PostgreSQL says, and what a running bridge has measured: the WAL's growth, and so the time until the slot is lost."""
+    watched = {
+        "wal_bytes_per_second": measured.get("bytes_per_second"),
+        "seconds_to_loss": measured.get("seconds_to_loss"),
+        "max_retained_bytes": measured.get("limit"),
+        "warning": measured.get("warning"),
+    }
     if slot is None:
-        return {"known": False}
+        return {"known": False, **watched}
     return {
+        **watched,
         "known": True,
         "exists": slot.exists,
         "active": slot.active,

@@ -259,6 +259,8 @@ class SourceSetup:
                 f"the slot {name!r} exists, but this ledger did not make it",
                 hint=f"Use the ledger it belongs to, name another slot, or drop it: SELECT pg_drop_replication_slot('{name}');",
             )
+        if not slots.has_publication(self.connection, publication):
+            self.ledger.put_facts({"publication_made": publication})  # ours to drop again (`down`)
         with translated():
             version = self.connection.info.server_version
             slots.ensure_publication(self.connection, publication, self.tables, server_version=version)

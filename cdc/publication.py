@@ -80,6 +80,12 @@ def leave_publication(connection: psycopg.Connection, name: str, labels: Collect
     return refused
 
 
+def has_publication(connection: psycopg.Connection, name: str) -> bool:
+    """Whether there is one of that name, whatever is in it."""
+    with translated():
+        return connection.execute("select 1 from pg_catalog.pg_publication where pubname = %s", (name,)).fetchone() is not None
+
+
 def drop_publication(connection: psycopg.Connection, name: str) -> None:
     """Drop the publication if it is there."""
     with translated():

@@ -15,7 +15,7 @@ from bridge.errors import RENEW, BridgeError, ConfigError, Fatal, SlotLost, Sour
 from bridge.lsn import Lsn, format_lsn, parse_lsn
 from bridge.postgres import translated
 from cdc.barrier import Waiting, barrier
-from cdc.publication import drop_publication, ensure_publication, published
+from cdc.publication import drop_publication, ensure_publication, has_publication, published
 
 __all__ = [
     "Holder",
@@ -28,7 +28,9 @@ __all__ = [
     "drop_publication",
     "drop_slot",
     "ensure_publication",
+    "has_publication",
     "inspect_slot",
+    "logical_slots",
     "published",
     "server_options",
     "start_statement",
@@ -64,7 +66,7 @@ class SlotInfo:
     """A row of `pg_replication_slots`. Bytes and positions; None where the server has no value, or its version no column.
 
     `safe_wal_size` (13) is how many bytes may be written before the slot is lost, `invalidation_reason` (17) why it was;
-    on 16 that is `conflicting`.
+    on 16 that is `conflicting`. From 17 on: `failover`, `synced` (copied here from a primary), `idle_seconds` without a reader.
     """
 
     name: str
@@ -78,6 +80,9 @@ class SlotInfo:
     safe_wal_size: int | None
     invalidation_reason: str | None
     holder: Holder | None
+    failover: bool = False
+    synced: bool = False
+    idle_seconds: float | None = None
 
     @property
     def lost(self) -> str | None:
@@ -191,25 +196,43 @@ def _refusal(error: psycopg.Error, name: str) -> BridgeError | None:
 def inspect_slot(connection: psycopg.Connection, name: str) -> SlotInfo | None:
     """What the server says about the slot now, and who uses it; None when there is none. Raises SourceUnavailable."""
     with translated():
-        row = connection.execute(
-            "select to_jsonb(slot) from pg_catalog.pg_replication_slots slot where slot_name = %s", (name,)
-        ).fetchone()
-        if row is None:
-            return None
-        facts: dict[str, Any] = row[0]
-        return SlotInfo(
-            name=name,
-            plugin=facts["plugin"],
-            database=facts["database"],
-            active=facts["active"],
-            active_pid=facts["active_pid"],
-            restart_lsn=_lsn(facts["restart_lsn"]),
-            confirmed_flush_lsn=_lsn(facts["confirmed_flush_lsn"]),
-            wal_status=facts.get("wal_status"),
-            safe_wal_size=facts.get("safe_wal_size"),
-            invalidation_reason=facts.get("invalidation_reason") or ("conflicting" if facts.get("conflicting") else None),
-            holder=_holder(connection, facts["active_pid"]),
-        )
+        row = connection.execute(sql.SQL(_SLOTS).format(sql.SQL("slot_name = %s")), (name,)).fetchone()
+        return None if row is None else _slot_info(connection, row[0])
+
+
+def logical_slots(connection: psycopg.Connection) -> list[SlotInfo]:
+    """All slots of the connection's database, by name. Raises SourceUnavailable."""
+    with translated():
+        rows = connection.execute(sql.SQL(_SLOTS).format(sql.SQL("database = current_database()"))).fetchall()
+        return [_slot_info(connection, row[0]) for row in rows]
+
+
+_SLOTS: Final = """
+    select to_jsonb(slot) || jsonb_build_object(
+        'idle_seconds', extract(epoch from clock_timestamp() - (to_jsonb(slot) ->> 'inactive_since')::timestamptz)::float8
+    )
+    from pg_catalog.pg_replication_slots slot where {} order by slot_name
+"""
+"""As JSON, because the columns differ by version."""
+
+
+def _slot_info(connection: psycopg.Connection, facts: dict[str, Any]) -> SlotInfo:
+    return SlotInfo(
+        name=facts["slot_name"],
+        plugin=facts["plugin"],
+        database=facts["database"],
+        active=facts["active"],
+        active_pid=facts["active_pid"],
+        restart_lsn=_lsn(facts["restart_lsn"]),
+        confirmed_flush_lsn=_lsn(facts["confirmed_flush_lsn"]),
+        wal_status=facts.get("wal_status"),
+        safe_wal_size=facts.get("safe_wal_size"),
+        invalidation_reason=facts.get("invalidation_reason") or ("conflicting" if facts.get("conflicting") else None),
+        holder=_holder(connection, facts["active_pid"]),
+        failover=bool(facts.get("failover")),
+        synced=bool(facts.get("synced")),
+        idle_seconds=facts["idle_seconds"],
+    )
 
 
 def _lsn(text: str | None) -> Lsn | None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import altering, bundling, changing, checking, configuring, following, ledgers, parking, trying, wiping
+from bridge.cli import altering, bundling, changing, checking, configuring, ending, following, ledgers, parking, trying, wiping
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -44,6 +44,8 @@ app.command()(changing.pause)
 app.command()(changing.resume)
 app.command()(bundling.bundle)
 app.command()(wiping.wipe)
+app.command()(ending.slots)
+app.command()(ending.down)
 app.command()(trying.demo)
 app.add_typer(parked_app, name="parked")
 parked_app.command("list")(parking.parked_list)
