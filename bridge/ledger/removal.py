@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from bridge.ledger.connection import translated
+from bridge.errors import LedgerError
+from bridge.ledger.file import FilePlace
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.tables import metadata
 
 
 def remove(ledger: Ledger) -> None:
     """Close the ledger, and remove it. It must be held: the lock's file goes last. Raises LedgerError."""
-    if ledger.engine.dialect.name != "sqlite":
+    place = ledger.place
+    if not isinstance(place, FilePlace):
         with ledger.writing() as connection:
             metadata.drop_all(connection)
         ledger.close()
         return
-    path = str(ledger.engine.url.database)
     ledger.engine.dispose()
-    with translated(ledger.location):
-        for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.lock"):
-            Path(name).unlink(missing_ok=True)
+    path = place.path
+    try:
+        for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"), place.lock_path):
+            name.unlink(missing_ok=True)
+    except OSError as error:
+        raise LedgerError(f"the ledger {path} cannot be removed: {error.strerror}", hint="Delete it by hand.") from error
     ledger.release()
