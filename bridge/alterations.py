@@ -235,7 +235,8 @@ class Alterations:
     # reshard
 
     def _reshard(self, asked: Asked) -> None:
-        label, shards, record = asked.label, int(asked.detail["shards"]), self._serving(asked.label)
+        label, shards, model = asked.label, int(asked.detail["shards"]), asked.detail.get("model")
+        record = self._serving(label)
         plan = self.shop.mapping.plans.get(label)
         if record is None or plan is None or record.state == "stopped":
             raise ConfigError(f"{label} is not carried now", hint="See `engram-bridge status`.")
@@ -244,21 +245,31 @@ class Alterations:
         if record.state != "loaded":
             self._tell(f"reshard {label}", "resharding waits until the table is loaded: %s", label)
             return
-        if shards == len(record.spaces):
-            raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number.")
+        now = self.shop.embedders.for_table(plan)
+        if shards == len(record.spaces) and (model is None or self.shop.embedders.load(model).identity == now.identity):
+            by = f", embedded by {now.embedder.name}" if model else ""
+            raise ConfigError(f"{label} is spread over {shards} space(s) already{by}", hint="Name another number, or a --model.")
         tables = self.shop.mapping.plans
         names = fresh_spaces(tables, label, shards, self.config.target.space_prefix, set(self.ledger.spaces()))
         self._open(names)
         accepted = [configured_spaces(tables, label, n, self.config.target.space_prefix) for n in (None, shards)]
-        filling = self.generations.begin(record, names, {"configured": accepted})
+        filling = self.generations.begin(record, names, {"configured": accepted} | self._model(plan, model))
         with self.keeper.lock:
-            self.shop.mapping = self.shop.mapping.filled(filling.number, label, names)
+            self.shop.mapping = self.shop.mapping.filled(filling.number, label, names, model)
             other = self.shop.mapping.numbered[filling.number]
         self.ledger.put_facts({f"links:{filling.number}": links_fact(other)})
         settle_models(self.ledger, [other], self.shop.embedders)
         self._pass_barrier()
         self.loader.load(other)
         logger.info("a table is spread anew", extra={"table": label, "spaces": list(names)})
+
+    def _model(self, plan: TablePlan, model: str | None) -> dict[str, object]:
+        """What is to be remembered of the model: the one that was chosen, now or before, and what the configuration may say."""
+        before = self.generations.choices().models.get(plan.table.label)
+        if model is None:
+            return {"model": before.name, "models": list(before.accepted)} if before is not None else {}
+        said = before.accepted if before is not None else (plan.options.model or self.config.embedding.model,)
+        return {"model": model, "models": [*dict.fromkeys((*said, model))]}
 
     def _fill(self, record: TableRecord) -> None:
         """Whether a generation that is being filled can take its place, or never will."""

@@ -7,21 +7,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ADDED, REMOVED, RESHARDED = "added", "removed", "resharded"
+ADDED, REMOVED, RESHARDED, FILLED = "added", "removed", "resharded", "filling"
 """Verbs of the ledger's table `choices`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """Where the ledger knows better than the configuration.
+class Model:
+    """The model of a generation's vectors, None: that of the configuration; and the models that this may go on naming."""
 
-    By label: tables that are carried whatever `include` and `exclude` say, those that are not (and whether their memories are
-    kept), and for those that live in other spaces than the configuration names, the lists of spaces that it may go on naming.
+    name: str | None
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Where the ledger knows better than the configuration, by label.
+
+    `added` are carried whatever `include` and `exclude` say, `removed` are not. `resharded`: for tables that live in other spaces
+    than the configuration names, the lists of spaces that it may go on naming. `models`: for those that were given another model.
+    `filling`: the model of the generation that is being filled.
     """
 
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
     resharded: Mapping[str, list[list[str]]] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    filling: Mapping[str, Model] = field(default_factory=dict)
 
     def accepts(self, label: str, known: Sequence[str], configured: Sequence[str]) -> bool:
         """Whether the configuration may name these spaces for a table that lives in the known ones."""
@@ -34,4 +45,14 @@ def choices_of(rows: Sequence[tuple[str, str, str]]) -> Choices:
     for label, verb, detail in rows:
         by_verb.setdefault(verb, {})[label] = json.loads(detail)
     resharded = {label: list(detail["configured"]) for label, detail in by_verb.get(RESHARDED, {}).items()}
-    return Choices(frozenset(by_verb.get(ADDED, {})), frozenset(by_verb.get(REMOVED, {})), resharded)
+    return Choices(
+        frozenset(by_verb.get(ADDED, {})),
+        frozenset(by_verb.get(REMOVED, {})),
+        resharded,
+        {label: _model(detail) for label, detail in by_verb.get(RESHARDED, {}).items() if detail.get("model")},
+        {label: _model(detail) for label, detail in by_verb.get(FILLED, {}).items()},
+    )
+
+
+def _model(detail: dict[str, Any]) -> Model:
+    return Model(detail.get("model"), tuple(detail.get("models", ())))

@@ -231,9 +231,11 @@ class Mapping:
         serving = {label: numbered[plan.number] for label, plan in self.plans.items()}
         return Mapping(serving, numbered)
 
-    def filled(self, number: int, label: str, spaces: tuple[str, ...]) -> Mapping:
-        """With one generation more of a table, for other spaces."""
-        plan = replace(self.plans[label], number=number, spaces=spaces)
+    def filled(self, number: int, label: str, spaces: tuple[str, ...], model: str | None = None) -> Mapping:
+        """With one generation more of a table, for other spaces, by another model if one is named."""
+        serving = self.plans[label]
+        options = serving.options if model is None else replace(serving.options, model=model)
+        plan = replace(serving, number=number, spaces=spaces, options=options)
         return Mapping(self.plans, self.numbered | {number: plan})
 
     @property

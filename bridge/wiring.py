@@ -10,13 +10,14 @@ import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from bridge.check import key_findings, other_spaces
+from bridge.choices import Choices
 from bridge.config import Config
 from bridge.embedding import Embedders, open_cache
 from bridge.engram.client import Address, EngramTarget
@@ -27,6 +28,7 @@ from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
 from bridge.postgres import connect, flush_position, translated
 from bridge.schema import Catalog, Table
 from bridge.selection import select, table_options
+from bridge.spaces import TableOptions
 from bridge.status import SlotFigures
 from cdc import slot as slots
 from snapshot import catalog as catalogs
@@ -105,6 +107,7 @@ def make_plan(
     known = {record.label: record for record in ledger.tables()}
     options = table_options(config, everything)
     choices = Generations(ledger).choices()
+    options |= chosen_models(config, options, choices)
     tables = [
         table
         for table in select(config, everything, choices)
@@ -131,8 +134,19 @@ def make_plan(
     )
     for record in ledger.generations(FILLING):
         if record.label in mapping.plans:
-            mapping = mapping.filled(record.number, record.label, record.spaces)
+            filling = choices.filling.get(record.label)
+            mapping = mapping.filled(record.number, record.label, record.spaces, filling.name if filling else None)
     return Plan(catalog, mapping, records, identity)
+
+
+def chosen_models(config: Config, options: dict[str, TableOptions], choices: Choices) -> dict[str, TableOptions]:
+    """The options of tables that were given another model by `reshard`, while the configuration names the old one or the new."""
+    chosen = {}
+    for label, model in choices.models.items():
+        given = options.get(label, TableOptions())
+        if (given.model or config.embedding.model) in model.accepted:
+            chosen[label] = replace(given, model=model.name)
+    return chosen
 
 
 def unfit(plan: TablePlan) -> str | None:

@@ -67,21 +67,30 @@ def remove(
 
 def reshard(
     table: Annotated[str, typer.Argument(help="A table as `status` shows it.")],
-    shards: Annotated[int, typer.Argument(min=1, max=256, help="Spaces that it is to be spread over.")],
+    shards: Annotated[
+        int | None, typer.Argument(min=1, max=256, help="Spaces that it is to be spread over; with --model, as many as now.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Embed its rows by another model, as `embedding.model` names it.")
+    ] = None,
     config: ConfigFile = None,
     ledger: LedgerOnly = None,
 ) -> int:
-    """Spread a table over another number of spaces: new ones are filled beside, then they take the place of the old."""
+    """Spread a table over another number of spaces, or embed it anew: new ones are filled, then take the place of the old."""
     book = open_book(config, ledger)
     try:
         label = _carried(book, table)
         record = next(record for record in book.tables() if record.label == label)
         if record.state == "stopped":
             raise ConfigError(f"{label} is stopped: {record.reason}", hint=f"engram-bridge resync {label} brings it back.")
-        if len(record.spaces) == shards:
-            raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number.")
-        Generations(book).ask(label, "reshard", {"shards": shards})
-        _tell(book, f"{label} will be spread over {shards} space(s); until they are filled, it is served from the present ones")
+        if shards is None and model is None:
+            raise ConfigError("neither a number of spaces nor a model is given", hint=f"engram-bridge reshard {label} 4")
+        shards = shards or len(record.spaces)
+        if len(record.spaces) == shards and model is None:
+            raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number, or a --model.")
+        Generations(book).ask(label, "reshard", {"shards": shards, "model": model})
+        by = f", embedded by {model}" if model else ""
+        _tell(book, f"{label} will be spread over {shards} new space(s){by}; until they are filled, the present ones serve it")
     finally:
         book.close()
     return 0

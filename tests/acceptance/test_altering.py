@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable
 
-from bridge.ledger import FILLING, RETIRED, Generations
+from bridge.ledger import FILLING, RETIRED, SERVING, Generations, Ledger
+from bridge.models import model_fact
 from bridge.sandbox import shop
 from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused
+from tests.embedding_endpoint import EmbeddingEndpoint
 from tests.rig import Rig
 
 
@@ -207,3 +209,111 @@ def test_a_removed_table_is_forgotten_or_kept_and_can_come_back(make_rig: MakeRi
     evidence = {one.table: one for one in rig.prove()}
     assert (evidence["public.notes"].rows, evidence["public.notes"].proven) == (301, True)
     assert evidence["public.marks"].edges == 2 * evidence["public.marks"].rows
+
+
+def killed_when(rig: Rig, seen: Callable[[Ledger], bool], timeout: float = 60.0) -> None:
+    """Start the bridge, and kill -9 it at the moment when its ledger shows this."""
+    rig.start()
+    ledger = rig.ledger()
+    try:
+        deadline = time.monotonic() + timeout
+        while not seen(ledger):
+            assert rig.process is not None
+            assert rig.process.poll() is None, rig.tail()
+            assert time.monotonic() < deadline, rig.tail()
+            time.sleep(0.005)
+    finally:
+        ledger.close()
+    rig.kill()
+
+
+def state_of(ledger: Ledger, label: str, role: str) -> str:
+    """The state of a table's generation of this role, and `read` once a chunk is done; empty when there is none."""
+    record = next((one for one in ledger.generations(role) if one.label == label), None)
+    if record is None:
+        return ""
+    done = any(chunk.done for chunk in ledger.chunks(record.number))
+    return "read" if record.state == "loading" and done else record.state
+
+
+def left_of(ledger: Ledger, label: str) -> int | None:
+    """Memories that a retired generation has left; None when there is none."""
+    record = next((one for one in ledger.generations(RETIRED) if one.label == label), None)
+    live = ledger.live_counts()
+    return None if record is None else sum(live.get((record.number, shard), 0) for shard in range(len(record.spaces)))
+
+
+def test_killed_at_each_step_of_an_act_the_next_run_goes_on(make_rig: MakeRig) -> None:
+    """kill -9 as soon as the ledger shows a step of reshard, remove and add, while an application writes: all ends proven."""
+    rig = make_rig(snapshot={"workers": 2, "chunk_rows": 100}, exclude=["reviews"])
+    shop.create(rig.source)
+    shop.seed(rig.source, 3_000)
+    rig.start()
+    rig.wait_until_proven()
+    rig.kill()
+    with shop.Application(rig.source, seed=11, rate=15.0) as application:
+        rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.01}])
+        asked(rig, "reshard", "orders", "3")
+        for wanted in ("new", "loading", "read", "loaded"):
+            order = ["new", "loading", "read", "loaded"]
+            killed_when(rig, lambda book, w=wanted, o=order: state_of(book, "public.orders", FILLING) in o[o.index(w) :])
+        killed_when(rig, lambda book: left_of(book, "public.orders") is not None)
+        many = left_of(rig.ledger(), "public.orders")
+        killed_when(rig, lambda book: (left_of(book, "public.orders") or 0) < (many or 0))
+        asked(rig, "remove", "public.users", "--yes")
+        killed_when(rig, lambda book: left_of(book, "public.users") is not None)
+        killed_when(rig, lambda book: (left_of(book, "public.users") or 0) == 0)
+        asked(rig, "add", "public.reviews")
+        for wanted in ("new", "loading", "read"):
+            order = ["new", "loading", "read", "loaded"]
+            killed_when(rig, lambda book, w=wanted, o=order: state_of(book, "public.reviews", SERVING) in o[o.index(w) :])
+        rig.engram.faults()
+        rig.start()
+        until_over(rig)
+        application.stop()
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    evidence = {one.table: one for one in rig.prove()}
+    assert len(spaces_of(rig, "public.orders")) == 3
+    assert "public.users" not in evidence
+    assert evidence["public.reviews"].edges > 0
+    assert held(rig, "orders", "users") == 0
+
+
+def model_of(rig: Rig, label: str) -> str:
+    """The name of the model by which the serving generation was embedded."""
+    ledger = rig.ledger()
+    try:
+        number = next(record.number for record in ledger.tables() if record.label == label)
+        return str(json.loads(ledger.facts()[model_fact(number)])[0])
+    finally:
+        ledger.close()
+
+
+def test_a_table_is_embedded_by_another_model_beside_the_old_one(make_rig: MakeRig) -> None:
+    """The vectors of both models are never in one space; afterwards the configuration may name either, and a third is refused."""
+    with EmbeddingEndpoint() as endpoint:
+        rig = make_rig(embedding={"endpoint": {"name": "served"}})
+        make_notes(rig)
+        rig.start()
+        rig.wait_until_proven()
+        assert model_of(rig, "public.notes") == "hashing-512"
+        refused(rig, 2, "engram-bridge reshard", command=("reshard", "notes"))
+        asked(rig, "reshard", "notes", "--model", endpoint.url)
+        rig.sql("update notes set body = 'while it is embedded anew' where id < 40", "delete from notes where id % 3 = 0 and id > 250")
+        until_over(rig)
+        assert (model_of(rig, "public.notes"), model_of(rig, "public.marks")) == ("served", "hashing-512")
+        assert any("while it is embedded anew" in text for text in endpoint.texts)
+        assert spaces_of(rig, "public.notes") == ("notes-g2",)
+        assert rig.stop() == 0, rig.tail()
+        rig.sql("insert into notes values (2000, 'later', 'after a new start')")
+        rig.catch_up()
+        configure(rig, tables={"notes": {"model": endpoint.url}})
+        rig.catch_up()
+        rig.prove()
+        assert any("after a new start" in text for text in endpoint.texts)
+        assert held(rig, "notes") == 0
+        asked(rig, "reshard", "notes", "2", "--model", "hashing")
+        rig.catch_up()
+        assert (model_of(rig, "public.notes"), len(spaces_of(rig, "public.notes"))) == ("hashing-512", 2)
+        rig.prove()
