@@ -311,6 +311,7 @@ class StepBatch:
         """A refresh that finds what is recorded and was not found missing has nothing to do."""
         return (
             StepBatch._unchanged(item)
+            and not item.work.anew
             and not item.mismatch
             and not item.work.in_doubt
             and not item.work.suspect

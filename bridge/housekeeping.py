@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
 from bridge.ledger import DEPENDENTS, RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
 from bridge.lsn import Lsn, Version, make_version, split_version
+from bridge.making import made_anew
 from bridge.mapping import TablePlan
 from bridge.memories import Key
 from bridge.missing import missing_works
@@ -327,6 +328,8 @@ class Housekeeping:
         plan = self.shop.mapping.numbered.get(number)
         if number in self.loader.refreshing and self.watch is not None and plan is not None:
             self.watch.compare(plan.spaces)  # the ledger is right now: and Engram?
+        if number in self.loader.refreshing & self.loader.anew and plan is not None and made_anew(self.shop.ledger, plan):
+            self.loader.anew.discard(number)
         self.loader.refreshing.discard(number)
         self.resyncs.discard(number)
 

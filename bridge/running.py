@@ -29,6 +29,7 @@ from bridge.lane import Lane
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
+from bridge.making import MIXED, making_fact, note_makings
 from bridge.mapping import TablePlan
 from bridge.models import settle_models
 from bridge.pool import LanePool
@@ -177,6 +178,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
             spaces = _open_spaces(ledger, target, plan, occupied)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)
+            note_makings(ledger, plan.mapping.numbered.values())
             _begin_resyncs(ledger, plan)
             if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
@@ -276,6 +278,7 @@ def _assemble(
     if "snapshot_paused" in facts:
         loader.paused.set()
     pool.pause(wanted="paused" in facts)
+    loader.anew.update(number for number in plan.mapping.numbered if facts.get(making_fact(number)) == MIXED)
     loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
     tables = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
     stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.ledger import FILLING, RETIRED, Generations, Ledger
+from bridge.making import MIXED, OFFER, making_fact
 
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """One table and what is done with it. `what`: asked, refused, filling, forgetting; `sentence` says how far it is."""
+    """One table and what is done with it. `what`: asked, refused, mapping, filling, forgetting; `sentence` says how far it is."""
 
     table: str
     what: str
@@ -24,6 +25,9 @@ def under_way(ledger: Ledger) -> list[UnderWay]:
             found.append(UnderWay(asked.label, "refused", f"{asked.verb} was refused: {asked.refused}"))
         else:
             found.append(UnderWay(asked.label, "asked", f"{asked.verb} is asked for"))
+    facts = ledger.facts()
+    mixed = [record.label for record in ledger.tables() if facts.get(making_fact(record.number)) == MIXED]
+    found += [UnderWay(label, "mapping", OFFER.format(label)) for label in mixed]
     for record in ledger.generations(FILLING):
         chunks = ledger.chunks(record.number)
         done = [chunk for chunk in chunks if chunk.done]

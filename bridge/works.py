@@ -37,14 +37,13 @@ class Kind(enum.Enum):
 class Work:
     """One key to put in order.
 
-    `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change.
-    `refresh`: read the row again whatever the version says. `suspect`: first look at the target, and leave it alone when it is as
-    expected. `rewrite`: write it as it stands, if it was last written before this start of the target (0: no). `retry`: a parked
-    key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the target may hold something of
-    it that nobody recorded. `failed`: how many batches with it a sound target has failed, `failed_since`: after how many that
-    went through. `tokens` are told when the work is
-    proven and recorded, `unwritten` when it is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters)
-    for bounding memory.
+    `row` is in the plan's column order and may hold UNCHANGED. `version` and `xid` belong to the change. `refresh`: read the row
+    again whatever the version says. `suspect`: first look at the target, and leave it alone when it is as expected. `rewrite`:
+    write it as it stands, if it was last written before this start of the target (0: no). `anew`: write it even if it is recorded
+    as it is. `retry`: a parked key's turn. `carries`: its unchanged columns are those that this key had before. `in_doubt`: the
+    target may hold something of it that nobody recorded. `failed`: how many batches with it a sound target has failed,
+    `failed_since`: after how many that went through. `tokens` are told when the work is proven and recorded, `unwritten` when it
+    is written. `commit_time` (seconds since 1970) is for lag only, `size` (characters) for bounding memory.
     """
 
     plan: TablePlan
@@ -57,6 +56,7 @@ class Work:
     refresh: bool = False
     suspect: bool = False
     rewrite: int = 0
+    anew: bool = False
     retry: bool = False
     background: bool = False
     in_doubt: bool = False
@@ -121,6 +121,7 @@ def merge(earlier: Work, later: Work) -> Work:
         refresh=earlier.refresh or later.refresh,
         suspect=earlier.suspect or later.suspect,
         rewrite=max(earlier.rewrite, later.rewrite),
+        anew=earlier.anew or later.anew,
         retry=earlier.retry or later.retry,
         background=earlier.background and later.background,
         in_doubt=earlier.in_doubt or later.in_doubt,

@@ -74,6 +74,7 @@ class Loader:
     progress: dict[int, TableProgress] = field(default_factory=dict)
     paused: threading.Event = field(default_factory=threading.Event)
     refreshing: set[int] = field(default_factory=set)
+    anew: set[int] = field(default_factory=set)
     _queue: deque[tuple[TablePlan, Chunk | None]] = field(default_factory=deque)
     _reading: dict[int, int] = field(default_factory=dict)
     _tokens: dict[tuple[int, int], ChunkToken] = field(default_factory=dict)
@@ -233,10 +234,16 @@ class Loader:
         self._settle()
 
     def _to_put(self, plan: TablePlan, rows: Iterable[Row]) -> Iterator[Differing]:
-        """The rows that need their lanes: all of a first load, of a resync those that differ from the ledger."""
+        """The rows that need their lanes: all of a first load, or of one by a changed mapping; of others those that differ."""
         if plan.number not in self.refreshing:
             for row in rows:
                 yield Differing(plan.key_of(row), row, parked=False)
+            return
+        if plan.number in self.anew:
+            parked = self.ledger.parked_of(plan.number)
+            for row in rows:
+                key = plan.key_of(row)
+                yield Differing(key, row, parked=key in parked)
             return
         waiting = iter(rows)
         while page := list(islice(waiting, PAGE)):
@@ -252,6 +259,7 @@ class Loader:
             row=row,
             version=self.version,
             refresh=plan.number in self.refreshing,
+            anew=plan.number in self.refreshing and plan.number in self.anew,
             retry=parked,
             background=True,
             size=row_size(row),

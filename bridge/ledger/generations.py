@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from bridge.choices import ADDED, REMOVED, RESHARDED, Choices, choices_of
 from bridge.ledger import books, tables
@@ -154,7 +154,7 @@ class Generations:
             books.upsert(connection, tables.facts, ("name",), [row])
             for table in (tables.memories, tables.edges, tables.alternates, tables.chunks, tables.parked):
                 connection.execute(delete(table).where(table.c.tbl == number))
-            connection.execute(delete(tables.facts).where(or_(f.name == f"resync:{number}", f.name == f"links:{number}")))
+            connection.execute(delete(tables.facts).where(f.name.like(f"%:{number}")))
             connection.execute(delete(tables.tables).where(tables.tables.c.number == number))
 
     @waits

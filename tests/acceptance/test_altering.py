@@ -300,7 +300,9 @@ def test_a_table_is_embedded_by_another_model_beside_the_old_one(make_rig: MakeR
         assert model_of(rig, "public.notes") == "hashing-512"
         refused(rig, 2, "engram-bridge reshard", command=("reshard", "notes"))
         asked(rig, "reshard", "notes", "--model", endpoint.url)
-        rig.sql("update notes set body = 'while it is embedded anew' where id < 40", "delete from notes where id % 3 = 0 and id > 250")
+        rig.sql(
+            "update notes set body = 'while it is embedded anew' where id < 40", "delete from notes where id % 3 = 0 and id > 250"
+        )
         until_over(rig)
         assert (model_of(rig, "public.notes"), model_of(rig, "public.marks")) == ("served", "hashing-512")
         assert any("while it is embedded anew" in text for text in endpoint.texts)
@@ -317,3 +319,37 @@ def test_a_table_is_embedded_by_another_model_beside_the_old_one(make_rig: MakeR
         rig.catch_up()
         assert (model_of(rig, "public.notes"), len(spaces_of(rig, "public.notes"))) == ("hashing-512", 2)
         rig.prove()
+
+
+def test_a_changed_mapping_is_said_and_a_resync_writes_all_rows_anew(make_rig: MakeRig) -> None:
+    """Another choice of text columns and another class hold for new writes at once, and for all rows after a resync."""
+    with EmbeddingEndpoint() as endpoint:
+        rig = make_rig(embedding={"model": endpoint.url, "endpoint": {"name": "served"}, "cache_mb": 0}, exclude=["marks"])
+        make_notes(rig, 100)
+        rig.catch_up()
+        configure(rig, tables={"notes": {"text": ["code"], "confidence": "derived"}})
+        endpoint.calls.clear()
+        rig.start()
+        rig.wait_until_proven()
+        rig.sql("update notes set code = 'new17' where id = 17")
+        rig.wait_until_proven()
+        assert endpoint.texts == ["code: new17"]
+        offer = "engram-bridge resync public.notes"
+        assert offer in rig.log.read_text()
+        assert offer in rig.command("status").stdout
+        asked(rig, "resync", "public.notes")
+        until(lambda: offer not in rig.command("status").stdout, rig)
+        rig.wait_until_proven()
+        assert rig.stop() == 0, rig.tail()
+        assert sorted(endpoint.texts) == sorted(["code: new17"] * 2 + [f"code: c{n}" for n in range(1, 101) if n != 17])
+        rig.prove()
+        target = open_target(rig.config)
+        target.open("notes")
+        (stored,) = target.read("notes", ["notes_50"])
+        target.close()
+        assert stored is not None
+        assert '"class":"derived"' in stored.content
+        endpoint.calls.clear()
+        rig.catch_up()
+        assert offer not in rig.command("status").stdout
+        assert endpoint.texts == []
