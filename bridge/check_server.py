@@ -124,6 +124,14 @@ def _wal(wal: WalFacts, facts: Facts) -> Iterator[Finding]:
             f"the slot is lost once the bridge is behind by {duration(wal.keep_limit / wal.rate)}",
             f"ALTER SYSTEM SET max_slot_wal_keep_size = '{proposed_limit(needed)}'; SELECT pg_reload_conf();",
         )
+    if wal.idle_timeout:
+        yield Finding(
+            "warning",
+            "source.idle_timeout",
+            "idle_replication_slot_timeout",
+            f"the slot is lost when the bridge is away for {duration(wal.idle_timeout)}: idle_replication_slot_timeout",
+            "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();",
+        )
     if 0 < wal.sender_timeout < SHORTEST_TIMEOUT:
         yield Finding(
             "warning",

@@ -30,7 +30,7 @@ CODE_VALUES = 50
 SHORT_LENGTH = 8
 """Characters: what is declared to be no longer holds no words either."""
 
-MENDED_BY_GRANTS = ("table.select", "schema.usage")
+MENDED_BY_GRANTS = ("table.select", "schema.usage", "table.row_security")
 BIRTH = re.compile(
     r"(?i)(created|inserted|added|registered|recorded|posted|placed|published|sent|logged|seen|hired|joined|opened|ordered|occurr?ed|began|since)"
 )

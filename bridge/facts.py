@@ -61,12 +61,14 @@ class EndpointFacts:
 class WalFacts:
     """WAL of the source: bytes that a slot may keep (None: no limit; before 13 there `can_limit` no one), bytes written a second.
 
-    `sender_timeout` is in seconds, 0 for none. `sample` is a position and the server's time at which it was taken.
+    `sender_timeout` and `idle_timeout`, after which a slot that nobody uses is lost, are seconds, 0 for none. `sample` is a
+    position and the server's time at which it was taken.
     """
 
     keep_limit: int | None = None
     can_limit: bool = True
     sender_timeout: float = 60.0
+    idle_timeout: int = 0
     rate: float = 0.0
     sample: tuple[float, float] | None = None
 

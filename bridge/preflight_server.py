@@ -30,9 +30,11 @@ SHORTEST_SAMPLE = 0.2
 
 PROCESS = "select pg_backend_pid(), pg_postmaster_start_time()::text"
 
+# The last of them came with 18, in seconds.
 SETTINGS = """
     select max(setting::bigint) filter (where name = 'max_slot_wal_keep_size'),
-           max(setting::bigint) filter (where name = 'wal_sender_timeout')
+           max(setting::bigint) filter (where name = 'wal_sender_timeout'),
+           coalesce(max(setting::bigint) filter (where name = 'idle_replication_slot_timeout'), 0)
       from pg_settings
 """
 
@@ -116,12 +118,13 @@ def wal_facts(connection: psycopg.Connection[Any], *, standby: bool) -> WalFacts
         limits = connection.execute(SETTINGS).fetchone()
         written = connection.execute(WRITTEN).fetchone() if version >= 140000 else None
     assert limits is not None
-    keep, timeout = limits
+    keep, timeout, idle = limits
     average = written[0] / written[1] if written and (written[1] or 0) > LEAST_PERIOD else 0.0
     facts = WalFacts(
         keep_limit=None if keep is None or keep < 0 else keep * 1024 * 1024,
         can_limit=keep is not None,
         sender_timeout=timeout / 1000,
+        idle_timeout=idle,
         rate=average,
     )
     return facts if standby else replace(facts, sample=_position(connection))

@@ -13,6 +13,7 @@ import httpx
 
 from bridge.adoption import ADOPTED, ADOPTING
 from bridge.memories import read_stamp
+from bridge.sandbox import shop
 from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused, spaces
@@ -216,6 +217,28 @@ def test_a_space_of_another_bridge(make_rig: MakeRig) -> None:
     assert "letters_2" in said
     assert set(stamps(rig, "shared")) == {"letters_1", "letters_2"}
     assert "shared" in spaces(rig)
+
+
+def test_taken_over_while_an_application_writes(make_rig: MakeRig) -> None:
+    """Rows come, change and go during the whole of it."""
+    rig = make_rig()
+    shop.create(rig.source)
+    shop.seed(rig.source, 600)
+    rig.catch_up()
+    for path in rig.folder.glob("ledger.db*"):
+        path.unlink()
+    rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
+    with shop.Application(rig.source, seed=5):
+        rig.start("--adopt")
+        rig.wait_until_proven()
+    rig.wait_until_proven()
+    deadline = time.monotonic() + 60
+    while ADOPTING in facts(rig):
+        assert time.monotonic() < deadline, rig.tail()
+        time.sleep(0.5)
+    assert rig.stop() == 0
+    rig.prove()
+    assert "nothing of another ledger is left" in rig.tail()
 
 
 def test_nothing_to_take_over(make_rig: MakeRig) -> None:

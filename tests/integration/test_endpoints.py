@@ -180,6 +180,14 @@ def test_what_the_slot_may_keep(server: SandboxPostgres, tmp_path: Path, monkeyp
         assert not {"source.wal_small", "source.sender_timeout", "source.wal_unlimited"} & set(_found(_check(url, tmp_path)))
         _execute(url, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()", "select pg_sleep(0.3)")
         _run(url, unlimited.remedy.split(" (or ")[0])
+        if server.version >= 18:
+            _execute(url, "alter system set idle_replication_slot_timeout = '2h'", "select pg_reload_conf()")
+            time.sleep(0.3)
+            found = _found(_check(url, tmp_path))
+            assert "away for 2.0 h" in found["source.idle_timeout"].what
+            _run(url, found["source.idle_timeout"].remedy)
+            time.sleep(0.3)
+            assert "source.idle_timeout" not in _found(_check(url, tmp_path))
         time.sleep(0.3)
         assert "source.wal_unlimited" not in _found(_check(url, tmp_path))
     finally:
@@ -208,6 +216,19 @@ def test_a_walsender_that_is_not_admitted(server: SandboxPostgres, tmp_path: Pat
     assert (finding.level, finding.code) == ("error", "source.walsender")
     assert "unsupported startup parameter" in finding.what
     assert with_walsender(EndpointFacts(), server.url()).walsender == ""
+
+
+def test_time_limits_of_the_role_do_not_matter(server: SandboxPostgres, tmp_path: Path) -> None:
+    """A role that is meant for short queries may be the bridge's: our connections set their own limits."""
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    _execute(server.url(), "create role hasty login replication", "grant select on t to hasty")
+    _execute(server.url(), *(f"alter role hasty set {limit} = '1ms'" for limit in limits))
+    _execute(server.url(), "create publication engram_bridge for table t with (publish_via_partition_root = true)")
+    try:
+        report = _check(server.url(user="hasty"), tmp_path)
+        assert {finding.code for finding in report.errors} == {"target.unreachable"}
+    finally:
+        _execute(server.url(), "drop publication engram_bridge", "drop owned by hasty", "drop role hasty")
 
 
 def test_what_lies_beside_the_tables(database: str, tmp_path: Path) -> None:

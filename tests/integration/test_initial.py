@@ -209,12 +209,20 @@ def test_no_secret_is_written_and_no_file_is_overwritten(database: str, tmp_path
 def test_a_role_that_may_only_connect(database: str, postgres: Server, tmp_path: Path) -> None:
     """The catalogue is enough for a draft; the grants that are missing stand beside the tables."""
     role = "only_" + database[-6:]
-    _execute(database, "create table t (id int primary key, note text)", f"create role {role} login")
+    _execute(
+        database,
+        "create table t (id int primary key, note text)",
+        "create table guarded (id int primary key, note text)",
+        "alter table guarded enable row level security",
+        f"create role {role} login",
+    )
     try:
         done = _init(tmp_path, "--source", postgres.url(database.rsplit("/", 1)[1].split("?")[0], user=role))
         assert done.returncode == 0, done.stderr
         text = (tmp_path / "bridge.yaml").read_text()
         assert f'# the role {role} may not read public.t: GRANT SELECT ON TABLE "public"."t" TO "{role}";' in text
+        assert f'ALTER ROLE "{role}" BYPASSRLS' in text
+        assert "guarded" in configuration.load(tmp_path / "bridge.yaml").tables
         assert configuration.load(tmp_path / "bridge.yaml").tables["t"].text == ("note",)
     finally:
         with psycopg.connect(database, autocommit=True) as admin:

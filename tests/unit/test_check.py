@@ -93,6 +93,7 @@ SERVER_RULES = [
     (replace(ENDPOINT, verified=False), "source.unverified", "info", "nothing proves"),
     (replace(WAL, keep_limit=None), "source.wal_unlimited", "warning", "without limit"),
     (replace(WAL, keep_limit=10**9), "source.wal_small", "warning", "behind by 17 min"),
+    (replace(WAL, idle_timeout=7200), "source.idle_timeout", "warning", "away for 2.0 h"),
     (replace(WAL, sender_timeout=2.0), "source.sender_timeout", "warning", "is 2 s"),
 ]
 
