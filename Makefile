@@ -42,7 +42,7 @@ WAL2JSON_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.
 test-wal2json: $(STAMP)
 	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(WAL2JSON_TESTS)
 
-# One figure with ONLY=reader|snapshot|ingest|lag|memory|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
+# One figure with ONLY=reader|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)
 	$(BIN)/python -m bench \
 		$(if $(ONLY),--only $(ONLY)) \

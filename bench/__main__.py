@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.figures import Figure, Scale, median
 from bridge.sandbox.postgres import SandboxPostgres
 
-BENCHES = ("reader", "snapshot", "ingest", "lag", "memory", "embedding", "recall")
+BENCHES = ("reader", "snapshot", "ingest", "lag", "memory", "ledger", "embedding", "recall")
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

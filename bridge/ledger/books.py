@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from operator import itemgetter
 from typing import TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, select
 
 from bridge.frontier import Token
 from bridge.gate import Entry, Parked
 from bridge.ledger import tables
+from bridge.ledger.rows import among
+from bridge.ledger.rows import upsert as upsert  # part of the books, too
 from bridge.memories import Edge, Key
 
 First = TypeVar("First", int, str)
@@ -56,11 +55,9 @@ def read_entries(connection: Connection, table: int, keys: Sequence[str]) -> dic
     """What is expected of these keys of one table."""
     m = tables.memories.c
     found: dict[str, Entry] = {}
-    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
-        m.tbl == bindparam("t"), m.key.in_(bindparam("k", expanding=True))
-    )
-    for start in range(0, len(keys), BATCH):
-        for row in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch)
+    for page in _batches(keys):
+        for row in connection.execute(query.where(m.tbl == table, among(connection, m.key, page))):
             found[row[0]] = Entry(*row[1:])
     return found
 
@@ -69,9 +66,9 @@ def read_digests(connection: Connection, table: int, keys: Sequence[str]) -> dic
     """Digests of body and references of the live ones among these keys."""
     m = tables.memories.c
     found: dict[str, tuple[str, str]] = {}
-    query = select(m.key, m.digest, m.refs).where(m.tbl == bindparam("t"), m.key.in_(bindparam("k", expanding=True)), m.live)
-    for start in range(0, len(keys), BATCH):
-        for key, body, references in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+    for page in _batches(keys):
+        query = select(m.key, m.digest, m.refs).where(m.tbl == table, among(connection, m.key, page), m.live)
+        for key, body, references in connection.execute(query):
             found[key] = (body, references)
     return found
 
@@ -80,11 +77,9 @@ def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict
     """The parked ones among these keys."""
     p = tables.parked.c
     found: dict[str, Parked] = {}
-    query = select(p.key, p.reason, p.detail, p.version, p.xid, p.since, p.attempts, p.retry_at, p.dropped).where(
-        p.tbl == bindparam("t"), p.key.in_(bindparam("k", expanding=True))
-    )
-    for start in range(0, len(keys), BATCH):
-        for row in connection.execute(query, {"t": table, "k": list(keys[start : start + BATCH])}):
+    query = select(p.key, p.reason, p.detail, p.version, p.xid, p.since, p.attempts, p.retry_at, p.dropped)
+    for page in _batches(keys):
+        for row in connection.execute(query.where(p.tbl == table, among(connection, p.key, page))):
             found[row[0]] = Parked(*row[1:])
     return found
 
@@ -101,14 +96,19 @@ def page_of_entries(connection: Connection, table: int, shard: int, after: str |
     return [(row[0], Entry(*row[1:])) for row in rows]
 
 
-def _pages(pairs: Iterable[tuple[First, str]]) -> Iterator[tuple[First, list[str]]]:
+def _pages(pairs: Iterable[tuple[First, str]]) -> Iterator[tuple[First, Sequence[str]]]:
     """Pairs by their first part, a page at a time: SQLite uses an index for `a = ? and b in (…)`, but not for pairs in a list."""
     by_first: dict[First, list[str]] = {}
     for first, second in pairs:
         by_first.setdefault(first, []).append(second)
     for first, seconds in by_first.items():
-        for start in range(0, len(seconds), BATCH):
-            yield first, seconds[start : start + BATCH]
+        for page in _batches(seconds):
+            yield first, page
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), BATCH):
+        yield keys[start : start + BATCH]
 
 
 def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -116,7 +116,7 @@ def resolve_lookups(connection: Connection, lookups: Iterable[tuple[str, str]]) 
     a = tables.alternates.c
     found: dict[tuple[str, str], str] = {}
     for lookup, page in _pages(dict.fromkeys(lookups)):
-        query = select(a.value, a.key).where(a.lookup == lookup, a.value.in_(page), a.tbl.in_(SERVING_NUMBERS))
+        query = select(a.value, a.key).where(a.lookup == lookup, among(connection, a.value, page), a.tbl.in_(SERVING_NUMBERS))
         for value, key in connection.execute(query):
             found[(lookup, value)] = key
     return found
@@ -133,36 +133,6 @@ def record(connection: Connection, outcomes: Sequence[Outcome]) -> list[Key]:
     _put_parked(connection, outcomes)
     stale = _stale_lookups(connection, outcomes)
     return list(dict.fromkeys(stale + (_dependents(connection, changed) if changed else [])))
-
-
-def upsert(connection: Connection, table: Table, keys: Sequence[str], rows: list[dict[str, object]]) -> None:
-    """Insert, or replace what stands under the same key, in either dialect; all rows with the same columns.
-
-    The statement goes to the driver as it was compiled once: to make parameters anew of each row would cost more than all else
-    that a row costs the ledger. No column of ours has a type whose values need that.
-    """
-    if not rows:
-        return
-    statement, order = _upsert_statement(connection.dialect, table, tuple(keys), tuple(rows[0]))
-    if order is None:
-        connection.exec_driver_sql(statement, rows)
-        return
-    pick = itemgetter(*order)
-    connection.exec_driver_sql(statement, [pick(row) for row in rows])
-
-
-@lru_cache(maxsize=64)
-def _upsert_statement(
-    dialect: Dialect, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]
-) -> tuple[str, tuple[str, ...] | None]:
-    """The SQL, and the order of its parameters; None when the driver takes them by name."""
-    insert = (sqlite.insert if dialect.name == "sqlite" else postgresql.insert)(table)
-    replaced = {name: insert.excluded[name] for name in columns if name not in keys}
-    compiled = insert.on_conflict_do_update(index_elements=list(keys), set_=replaced).compile(
-        dialect=dialect, column_keys=list(columns)
-    )
-    order = tuple(compiled.positiontup or ()) if compiled.positional else None
-    return str(compiled), order
 
 
 def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -186,10 +156,9 @@ def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
 
 
 def _put_edges(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    old = [{"t": o.key[0], "k": o.key[1]} for o in outcomes if o.edges is not None and not o.fresh]
     e = tables.edges.c
-    if old:
-        connection.execute(delete(tables.edges).where(e.tbl == bindparam("t"), e.key == bindparam("k")), old)
+    for table, keys in _pages(o.key for o in outcomes if o.edges is not None and not o.fresh):
+        connection.execute(delete(tables.edges).where(e.tbl == table, among(connection, e.key, keys)))
     rows: list[dict[str, object]] = [
         {
             "tbl": o.key[0],
@@ -215,7 +184,7 @@ def _put_alternates(connection: Connection, outcomes: Sequence[Outcome]) -> set[
         return set()
     known = [o.key for o in outcomes if o.alternates is not None and not o.fresh]
     for table, keys in _pages(known):
-        query = select(a.key, a.lookup, a.value).where(a.tbl == table, a.key.in_(keys))
+        query = select(a.key, a.lookup, a.value).where(a.tbl == table, among(connection, a.key, keys))
         for key, lookup, value in connection.execute(query):
             before.setdefault((table, key), set()).add((lookup, value))
     changed: set[tuple[str, str]] = set()
@@ -249,7 +218,7 @@ def _dependents(connection: Connection, changed: set[tuple[str, str]]) -> list[K
     e = tables.edges.c
     found: dict[Key, None] = {}
     for lookup, page in _pages(changed):
-        query = select(e.tbl, e.key).where(e.lookup == lookup, e.lookup.is_not(None), e.lookup_value.in_(page))
+        query = select(e.tbl, e.key).where(e.lookup == lookup, e.lookup.is_not(None), among(connection, e.lookup_value, page))
         found.update(dict.fromkeys((row[0], row[1]) for row in connection.execute(query.limit(DEPENDENTS + 1))))
         if len(found) > DEPENDENTS:
             break
@@ -258,9 +227,8 @@ def _dependents(connection: Connection, changed: set[tuple[str, str]]) -> list[K
 
 def _put_parked(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     p = tables.parked.c
-    ended = [{"t": o.key[0], "k": o.key[1]} for o in outcomes if o.unpark]
-    if ended:
-        connection.execute(delete(tables.parked).where(p.tbl == bindparam("t"), p.key == bindparam("k")), ended)
+    for table, keys in _pages(o.key for o in outcomes if o.unpark):
+        connection.execute(delete(tables.parked).where(p.tbl == table, among(connection, p.key, keys)))
     rows: list[dict[str, object]] = [
         {
             "tbl": o.key[0],
