@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from bridge.adoption import wipe
 from bridge.config import Config
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, LedgerError
 from bridge.mapping import Identity, compile_mapping
 from bridge.postgres import connect, translated
 from bridge.preflight_ledger import ledger_facts
@@ -20,9 +20,14 @@ from snapshot import catalog as catalogs
 
 
 def spaces_to_wipe(config: Config) -> list[str]:
-    """The spaces of this configuration. Raises ConfigError when a ledger of it knows what is in them."""
+    """The spaces of this configuration.
+
+    Raises ConfigError when a ledger that has begun counts on them, LedgerError when that cannot be known, SourceUnavailable.
+    """
     ledger = ledger_facts(config.ledger)
-    if ledger.spaces:
+    if ledger.failure:
+        raise LedgerError(ledger.failure, hint=ledger.remedy)
+    if ledger.holder is not None or ledger.confirmed is not None:  # before there is a slot, nothing is written
         raise ConfigError(
             f"the ledger {ledger.location} says what is in these spaces, and would miss it",
             hint="Move the ledger away first; a new one begins in empty spaces.",

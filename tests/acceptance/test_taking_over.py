@@ -177,6 +177,8 @@ def test_the_command_that_wipes(make_rig: MakeRig) -> None:
     for path in rig.folder.glob("ledger.db*"):
         path.unlink()
     remember(rig, "elsewhere", "letter")
+    rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
+    refused(rig, 1, "holds memories of another ledger")  # a ledger that has not begun is none that counts on them
     name = rig.config.target.http.removeprefix("http://")
     code, said = _typed(rig, "something")
     assert (code, "not confirmed: nothing was forgotten" in said) == (2, True), said
