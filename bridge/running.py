@@ -26,7 +26,7 @@ from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
@@ -131,6 +131,12 @@ class Bridge:
         tables = [record for record in self.ledger.tables() if record.state != "stopped"]
         return all(record.state == "loaded" and record.reached <= self.recorder.confirmed for record in tables)
 
+    @property
+    def resyncs_wished(self) -> bool:
+        """A table is to be loaded again, and that has perhaps not begun."""
+        carried = {record.number for record in self.ledger.tables() if record.state != "stopped"}
+        return not carried.isdisjoint(resyncing(self.ledger.facts()))
+
     def caught_up(self, position: Lsn) -> bool:
         """Consistent, past that position, and nothing is left to be compared or mended."""
         return (
@@ -138,6 +144,7 @@ class Bridge:
             and self.consistent
             and self.watch.repaired
             and not self.housekeeping.resyncs
+            and not self.resyncs_wished
             and not self.housekeeping.reloading
             and not self.housekeeping.adopting
             and not self.alterations.pending
@@ -334,7 +341,8 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
             logger.error("a table is stopped: %s: %s", record.label, broken, extra={"table": record.label})
         elif changed:
             logger.info("carried columns are other ones", extra={"table": record.label, "columns": sorted(changed)})
-            ledger.put_facts({f"resync:{record.number}": "an added column"})  # first: a kill between must not forget it
+            name = f"resync:{record.number}"
+            ledger.put_facts({name: known_too(facts.get(name))})  # first: a kill between must not forget it
             ledger.set_table(record.number, columns=column_facts(table_plan.table))
             resyncs.add(record.number)
     return resyncs | _relinked(ledger, plan)
@@ -352,7 +360,7 @@ def _relinked(ledger: Ledger, plan: Plan) -> set[int]:
         news = {f"links:{table_plan.number}": now}
         if known is not None and states[table_plan.number] in ("loading", "loaded") and not table_plan.keyless:
             logger.info("foreign keys are other ones", extra={"table": table_plan.table.label})
-            news[f"resync:{table_plan.number}"] = facts.get(f"resync:{table_plan.number}", "other foreign keys")
+            news[f"resync:{table_plan.number}"] = known_too(facts.get(f"resync:{table_plan.number}"))
             changed.add(table_plan.number)
         ledger.put_facts(news)
     return changed

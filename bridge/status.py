@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bridge.ledger import Ledger, TableRecord
+from bridge.ledger import Ledger, TableRecord, resyncing
 from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
@@ -123,7 +124,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
             **counters,
         },
     )
-    status.phase = "paused" if "paused" in facts else _phase(ledger.tables(), proven, paused="snapshot_paused" in facts)
+    status.phase = "paused" if "paused" in facts else _phase(ledger.tables(), proven, facts)
     return status
 
 
@@ -228,13 +229,15 @@ def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, 
     return figures
 
 
-def _phase(tables: list[TableRecord], proven: Lsn, *, paused: bool) -> str:
-    """new, loading or snapshot paused, catching up, consistent (law 2: the frontier has passed the last chunk's position)."""
+def _phase(tables: list[TableRecord], proven: Lsn, facts: Mapping[str, str]) -> str:
+    """new, loading or snapshot paused, reading again, catching up, consistent (law 2: the frontier has passed the last chunk)."""
     carried = [table for table in tables if table.state != "stopped"]
     if not tables:
         return "new"
     if any(table.state in ("new", "loading") for table in carried):
-        return "snapshot paused" if paused else "loading"
+        return "snapshot paused" if "snapshot_paused" in facts else "loading"
+    if not {table.number for table in carried}.isdisjoint(resyncing(facts)):
+        return "reading again"
     if any(table.reached > proven for table in carried):
         return "catching up"
     return "consistent"

@@ -13,6 +13,8 @@ from bridge.ledger.records import (
     Batch,
     ChunkRecord,
     TableRecord,
+    known_too,
+    resyncing,
 )
 
 __all__ = [
@@ -30,4 +32,6 @@ __all__ = [
     "Ledger",
     "Outcome",
     "TableRecord",
+    "known_too",
+    "resyncing",
 ]

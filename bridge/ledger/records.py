@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,18 @@ from bridge.lsn import Lsn
 RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING = "asked", "asked behind a barrier", "loading"
 """Values of the fact `resync:<table>`: the table is to be loaded again, at once or when all transactions that run now have ended;
 it is being loaded again. With `@<lsn>` after it, rows are read by key once everything before that position is recorded."""
+
+
+def resyncing(facts: Mapping[str, str]) -> dict[int, str]:
+    """The tables that are to be read again, or are being, by number, and the wish."""
+    return {int(name.partition(":")[2]): value for name, value in facts.items() if name.startswith("resync:")}
+
+
+def known_too(wish: str | None) -> str:
+    """The wish to read the known rows again by key, beside one that stands: a loading alone reads what is not loaded yet."""
+    if wish is not None and wish.startswith(RESYNC_LOADING):
+        return wish if "@" in wish else f"{RESYNC_LOADING}@0"
+    return wish or "rows by key"
 
 
 SERVING, FILLING, RETIRED = "serving", "filling", "retired"

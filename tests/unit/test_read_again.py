@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.keeper import TableKeeper
-from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
+from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,15 @@ def test_a_wish_never_hides_a_stronger_one(tmp_path: Path, known: str | None, wi
     assert (facts["resync:3"], facts["shape:3"]) == (left, "now")
     assert resyncs == (set() if left in (RESYNC_ASKED, RESYNC_BEHIND) else {3})
     ledger.close()
+
+
+def test_rows_that_are_known_are_read_again_beside_a_loading() -> None:
+    """A loading that was interrupted goes on, and reads by key besides; other wishes do that already."""
+    assert known_too(None) == "rows by key"
+    assert known_too("column@5") == "column@5"
+    assert known_too(RESYNC_LOADING) == f"{RESYNC_LOADING}@0"
+    assert known_too(f"{RESYNC_LOADING}@7") == f"{RESYNC_LOADING}@7"
+    assert resyncing({"resync:3": "x", "links:4": "y"}) == {3: "x"}
 
 
 def test_a_fact_is_dropped_only_while_it_says_the_same(tmp_path: Path) -> None:
