@@ -9,12 +9,14 @@ import logging
 import threading
 from dataclasses import dataclass, field
 
+import psycopg
+
 from bridge.check import key_findings
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.facts import TableFacts
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger
-from bridge.mapping import TablePlan
+from bridge.mapping import Mapping, TablePlan
 from bridge.postgres import connect
 from bridge.schema import Table
 from bridge.wiring import column_facts, links_fact, make_plan
@@ -56,7 +58,7 @@ class TableKeeper:
         label = plan.table.label
         try:
             with connect(self.config.source.url, application_name="engram-bridge catalogue") as connection:
-                changed = make_plan(self.config, self.ledger, connection, register=False).mapping.numbered.get(plan.number)
+                changed = self._planned(connection, label).numbered.get(plan.number)
                 position = reached(connection)  # changes by the old definition end before it: they held off the ALTER
         except ConfigError as error:  # the configuration speaks of something that is not there any more
             self.stop_table(plan, str(error))
@@ -79,6 +81,13 @@ class TableKeeper:
         self.read_again(plan.number, f"column@{position}")  # by the new plan, and before the ledger takes the column for known
         self.ledger.set_table(plan.number, columns=column_facts(changed.table))
         return changed
+
+    def _planned(self, connection: psycopg.Connection, label: str) -> Mapping:
+        """All plans anew. When the configuration does not fit some other table any more, that one's plan is not to be used."""
+        try:
+            return make_plan(self.config, self.ledger, connection, register=False).mapping
+        except ConfigError:
+            return make_plan(self.config, self.ledger, connection, register=False, strictly=label).mapping
 
     def relink(self) -> None:
         """Foreign keys were added or dropped: their tables, and those that are found by other values now, are read again.

@@ -20,7 +20,6 @@ from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
 from bridge.postgres import connect
-from bridge.schema import Table
 from bridge.shapes import ANOTHER, Act, Shape, faults, judge
 from cdc.publication import Standing, standing
 from snapshot import catalog as catalogs
@@ -53,16 +52,22 @@ class Lookout:
                 return
             tables = catalogs.load(connection, only=[plan.table.oid for plan in changed]).tables
             position = reached(connection)  # whatever these shapes show was committed before it
-            relinked = []
-            for plan in changed:
-                shape = shapes.get(plan.table.oid)
+            carried = []
+            for plan in changed:  # before any plan is made anew: what the configuration says of a stopped table counts no more
+                shape, table = shapes.get(plan.table.oid), tables.get((plan.table.schema, plan.table.name))
                 reason = self._reason(connection, plan, shape, now)
-                table = tables.get((plan.table.schema, plan.table.name))
                 if reason is not None or table is None or shape is None:
                     keeper.stop_table(plan, reason or GONE)
-                    continue
-                if self._changed(plan, table, shape, position):
-                    relinked.append(plan)
+                elif (unfit := misfit(plan, table)) is not None:
+                    keeper.stop_table(plan, unfit)
+                elif self._act(plan, shape, position):
+                    carried.append((plan, table))
+        relinked = []
+        for plan, table in carried:
+            if news(plan, table):
+                keeper.redefine(plan)
+            if table.foreign_keys != plan.table.foreign_keys:
+                relinked.append(plan)
         if relinked:
             self._relink(relinked)
         self._seen.update({plan.number: shapes[plan.table.oid] for plan in changed if plan.table.oid in shapes})
@@ -101,19 +106,6 @@ class Lookout:
         if plan.table.kind == "p" and not now.via_root:
             return f"the publication {publication} sends changes of its partitions under the partitions' names"
         return faults(shape)
-
-    def _changed(self, plan: TablePlan, table: Table, shape: Shape, position: Lsn) -> bool:
-        """Act on what differs; answers whether foreign keys do, which concerns other tables too."""
-        keeper = self.keeper
-        reason = misfit(plan, table)
-        if reason is not None:
-            keeper.stop_table(plan, reason)
-            return False
-        if not self._act(plan, shape, position):
-            return False
-        if news(plan, table):
-            keeper.redefine(plan)
-        return table.foreign_keys != plan.table.foreign_keys
 
     def _act(self, plan: TablePlan, shape: Shape, position: Lsn) -> bool:
         """Queue what the difference to the kept shape asks for, and keep the new one; False when it stops the table."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from bridge.choices import Choices
-from bridge.config import Config
+from bridge.config import Columns, Config
 from bridge.errors import ConfigError
 from bridge.explain import nearest
 from bridge.schema import Table
@@ -49,6 +49,29 @@ def select(config: Config, tables: Sequence[Table], choices: Choices = _NONE) ->
             hint="Everything knows a table by `schema.table`: rename one of them, or exclude both.",
         )
     return chosen
+
+
+def loosened(config: Config, tables: Sequence[Table], labels: Collection[str]) -> Config:
+    """The configuration without what it says of the columns of these tables, and of those of them that are not there any more.
+
+    While a bridge runs, a table that cannot be carried must not keep the others from being planned anew. Where the table's
+    memories are, and under what model, stays.
+    """
+    there = {name for table in tables for name in names_of(table)}
+    loose = {name for label in labels for name in (label, label.removeprefix("public."))}
+    gone = loose - there
+    nothing = {"text": None, "timestamp": None, "columns": Columns()}
+    return config.model_copy(
+        update={
+            "tables": {
+                name: given.model_copy(update=nothing) if name in loose else given
+                for name, given in config.tables.items()
+                if name not in gone
+            },
+            "include": tuple(name for name in config.include if name not in gone),
+            "exclude": tuple(name for name in config.exclude if name not in gone),
+        }
+    )
 
 
 def _chosen(config: Config, table: Table) -> bool:

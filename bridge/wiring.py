@@ -27,7 +27,7 @@ from bridge.ledger import FILLING, Generations, Ledger, TableRecord
 from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
 from bridge.postgres import connect, flush_position, translated
 from bridge.schema import Catalog, Table
-from bridge.selection import select, table_options
+from bridge.selection import loosened, select, table_options
 from bridge.spaces import TableOptions
 from bridge.status import SlotFigures
 from cdc import slot as slots
@@ -93,18 +93,24 @@ def make_plan(
     leave_out: Collection[str] = (),
     register: bool = True,
     joining: Collection[str] = (),
+    strictly: str | None = None,
 ) -> Plan:
     """The plan of all carried tables, registered in the ledger, and of the generations that are being filled.
 
     `leave_out` are labels of tables that are not begun to be carried, if the ledger does not know them yet; without `register`
     no other table is either, save those that are `joining`.
 
-    Raises ConfigError for names that cannot be, and for spaces or shards other than those the ledger's memories are in.
+    Raises ConfigError for names that cannot be, and for spaces or shards other than those the ledger's memories are in. What
+    the configuration says of columns of tables that are stopped is passed over when none are registered; with `strictly`, what
+    it says of all tables but that one.
     """
     with translated():
         catalog = catalogs.load(connection)
     everything = list(catalog.tables.values())
     known = {record.label: record for record in ledger.tables()}
+    if not register:
+        loose = [one.label for one in known.values() if one.state == "stopped" or strictly not in (None, one.label)]
+        config = loosened(config, everything, loose)
     options = table_options(config, everything)
     choices = Generations(ledger).choices()
     options |= chosen_models(config, options, choices)

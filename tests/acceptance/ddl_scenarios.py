@@ -65,7 +65,7 @@ COLUMNS = (
     Scenario("scaled", ("alter table {t} alter column v type numeric(12,4)",), before=typed("numeric(10,2)", "g * 1.25")),
     Scenario("widened", ("alter table {t} alter column v type varchar(90)",), before=typed("varchar(9)", "'ab'")),
     Scenario("not_null", ("alter table {t} alter column n drop not null, alter column n set default 3",)),
-    Scenario("drop_column", ("alter table {t} drop column note",), "its column 'note' was dropped or renamed"),
+    Scenario("drop_column", ("alter table {t} drop column note",), "column 'note'"),
     Scenario("rename_column", ("alter table {t} rename note to remark",), "its column 'note' was dropped or renamed"),
     Scenario("retype", ("alter table {t} alter column n type bigint",), "its column 'n' has another type"),
 )
@@ -104,6 +104,11 @@ KEYS = (
         "fk_renamed",
         ("alter table {t} rename constraint {t}_n_fkey to {t}_other",),
         before=(*CHILD, "alter table {t} add foreign key (n) references {t}_parent"),
+    ),
+    Scenario(
+        "fk_validated",
+        ("alter table {t} validate constraint {t}_n_fkey",),
+        before=(*CHILD, "alter table {t} add foreign key (n) references {t}_parent not valid"),
     ),
     Scenario("unique_added", ("alter table {t} add constraint {t}_u unique (id, n)",)),
     Scenario("identity_full", ("alter table {t} replica identity full",)),
@@ -259,7 +264,32 @@ PARTITIONS = (
     ),
 )
 
-SCENARIOS = COLUMNS + TYPES + KEYS + STORAGE + TABLES + PARTITIONS
+KEYLESS = (
+    "create table {t} (id int, body text, note text) partition by range (id)",
+    "create table {t}_a partition of {t} for values from (0) to (1000)",
+    "create table {t}_b partition of {t} for values from (1000) to (2000)",
+    "alter table {t} replica identity full",
+    "alter table {t}_a replica identity full",
+    "alter table {t}_b replica identity full",
+    "insert into {t} select g, 'row ' || g, 'note' from generate_series(990, 1010) g",
+)
+
+WITHOUT_A_KEY = (
+    Scenario(
+        "keyless", ("alter table {t} detach partition {t}_b",), "it has no key by which they could be found", before=KEYLESS
+    ),
+    Scenario("keyless_column", ("alter table {t} add column c int",), "which have no key", before=KEYLESS),
+)
+
+CONFIGURED = {
+    "keyless": {"duplicates": "collapse"},
+    "keyless_column": {"duplicates": "collapse"},
+    "drop_column": {"text": ["note"]},
+    "dropped": {"text": ["body"]},
+}
+"""What the configuration says of some tables; of those that are stopped, it must not keep the others from going on."""
+
+SCENARIOS = WITHOUT_A_KEY + COLUMNS + TYPES + KEYS + STORAGE + TABLES + PARTITIONS
 
 ALSO_STOPPED = {"part_given": "it was attached to another table as a partition"}
 """Tables that a scenario stops besides its own."""
