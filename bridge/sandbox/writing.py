@@ -91,7 +91,7 @@ class Writer:
             action(self._connected(), self._random)
         except _CONTENTION:
             self.counts["refused"] += 1
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.Rollback):  # the latter when the server goes away during a roll-back
             self.counts["interrupted"] += 1
             self._close()
             self._end.wait(_PAUSE)

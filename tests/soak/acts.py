@@ -59,7 +59,31 @@ def add_column(world: World, chance: random.Random) -> str:
     table = chance.choice(CARRIED)
     world.made += 1
     world.sql(f"alter table {table} add column extra_{world.made} text default 'value {world.made}'")
+    world.columns.append((table, f"extra_{world.made}"))
     return f"add column to {table}"
+
+
+def drop_column(world: World, chance: random.Random) -> str:
+    """The table is stopped, and comes back by a resync and a new start."""
+    if not world.columns:
+        return ""
+    table, column = world.columns.pop(chance.randrange(len(world.columns)))
+    world.sql(f"alter table {table} drop column {column}")
+    world.wait(f"{table} is stopped", lambda: world.state(table) == "stopped", 120.0)
+    world.command("resync", f"public.{table}")
+    restart_bridge(world, chance)
+    return f"drop column of {table}, resync"
+
+
+def new_slot(world: World, chance: random.Random) -> str:
+    """The slot is lost while the bridge is down; one command mends it."""
+    code = world.rig.stop()
+    assert code == 0, f"the bridge ended with {code}\n{world.rig.tail()}"
+    if chance.random() < 0.5:
+        world.sql(f"select pg_drop_replication_slot('{world.rig.slot}')")
+    world.command("resync", "--new-slot")
+    world.start_bridge()
+    return "resync --new-slot"
 
 
 def resync(world: World, chance: random.Random) -> str:
@@ -102,12 +126,11 @@ def remove_table(world: World, chance: random.Random) -> str:
 
 def reshard(world: World, chance: random.Random) -> str:
     """A table moves into other spaces; one move at a time."""
-    if any(table["state"] in ("new", "loading") for table in world.status()["tables"]):
-        return ""
     table = chance.choice(CARRIED)
-    world.shards[table] = world.shards.get(table, 1) % 3 + 1
-    world.command("reshard", f"public.{table}", str(world.shards[table]))
-    return f"reshard {table} {world.shards[table]}"
+    now = next(one for one in world.status()["tables"] if one["name"] == f"public.{table}")
+    shards = len(now["spaces"]) % 3 + 1
+    world.command("reshard", f"public.{table}", str(shards))
+    return f"reshard {table} {shards}"
 
 
 def pause(world: World, chance: random.Random) -> str:
@@ -153,11 +176,13 @@ ACTS: tuple[tuple[int, Act], ...] = (
     (2, restart_source),
     (2, restart_ledger),
     (3, add_column),
+    (1, drop_column),
+    (1, new_slot),
     (3, resync),
-    (0, make_table),
+    (3, make_table),
     (4, write_tables),
-    (0, remove_table),
-    (0, reshard),
+    (1, remove_table),
+    (3, reshard),
     (1, pause),
     (1, hang_up),
     (1, vacuum_full),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,9 @@ WARM_SECONDS = 20.0
 """A process is measured from this age on: before, it imports, connects and fills its caches."""
 
 SETTLE_SECONDS = 900.0
+UNAVAILABLE = 75
+"""The exit status of a command that has found a server away."""
+
 DROPS = ({"on": "Remember", "do": "drop", "probability": 0.01, "seed": 1},)
 
 
@@ -42,7 +46,7 @@ class World:
     ledger_server: SandboxPostgres | None
     writers: list[shop.Application]
     tables: dict[str, bool] = field(default_factory=dict)
-    shards: dict[str, int] = field(default_factory=dict)
+    columns: list[tuple[str, str]] = field(default_factory=list)
     made: int = 0
     lives: list[Life] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -67,7 +71,11 @@ class World:
 
     def command(self, *arguments: str) -> None:
         """A command of ours, which must succeed."""
-        done = self.rig.command(*arguments)
+        for _attempt in range(60):
+            done = self.rig.command(*arguments)
+            if done.returncode != UNAVAILABLE:
+                break
+            time.sleep(0.5)
         assert done.returncode == 0, f"engram-bridge {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
 
     # the source
@@ -120,6 +128,10 @@ class World:
         figures: dict[str, Any] = json.loads(done.stdout)
         return figures
 
+    def state(self, table: str) -> str:
+        """Of one table, as `status` has it."""
+        return str(next(one["state"] for one in self.status()["tables"] if one["name"] == f"public.{table}"))
+
     def wait(self, what: str, happens: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> None:
         """Wait for it. Raises AssertionError with the log's end when it does not come."""
         deadline = time.monotonic() + seconds
@@ -132,7 +144,7 @@ class World:
 def make(folder: Path, *, ledger: str, plugin: str, seed: int, rows: int, rate: float) -> World:
     """Three servers with a shop on one of them, and two applications that do not write yet."""
     folder.chmod(0o755)
-    postgres = SandboxPostgres(folder / "postgres")
+    postgres = SandboxPostgres(folder / "postgres", plugin=None if plugin == "pgoutput" else plugin)
     postgres.start()
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute("create database shop")
@@ -142,8 +154,7 @@ def make(folder: Path, *, ledger: str, plugin: str, seed: int, rows: int, rate: 
     place = folder / "rig"
     place.mkdir()
     overrides: dict[str, Any] = {"faults": DROPS, "parked": {"retry_first": 2, "retry_last": 20}}
-    if plugin != "pgoutput":
-        overrides["plugin"] = plugin
+    os.environ["ENGRAM_BRIDGE_TEST_PLUGIN"] = plugin
     ledger_server = None
     if ledger == "postgresql":
         ledger_server = SandboxPostgres(folder / "ledger")
