@@ -243,7 +243,9 @@ class Endpoint(_Section):
     timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for an answer.")
     batch: int = Field(default=32, ge=1, le=2048, description="Texts in one call.")
     max_characters: int = Field(
-        default=0, ge=0, description="Characters of a text that are sent, for endpoints that refuse long ones; 0: all."
+        default=0,
+        ge=0,
+        description="Characters where a text is cut, or a piece of it ends, for endpoints that refuse long ones; 0: none.",
     )
 
 

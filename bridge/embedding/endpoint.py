@@ -19,6 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from bridge.embedding.breaker import Breaker
 from bridge.embedding.options import ModelOptions
+from bridge.embedding.packing import pooled, windows
 from bridge.errors import ConfigError, EmbedderUnavailable, EmbeddingRefused
 from bridge.ports import Vectors
 
@@ -86,16 +87,26 @@ class EndpointEmbedder:
 
     def embed(self, texts: Sequence[str], *, urgent: bool = False) -> Vectors:  # noqa: ARG002 - the endpoint has its own queue
         """One row a text, as the endpoint answers them. Raises EmbeddingRefused and EmbedderUnavailable."""
-        most = self._options.endpoint.max_characters
         size = self._options.endpoint.batch
-        sent = [text[:most] if most else text for text in texts]
+        places = [self._places(text) for text in texts]
+        sent = [text[start:stop] for text, found in zip(texts, places, strict=True) for start, stop in found]
         parts = [self._ask(sent[start : start + size]) for start in range(0, len(sent), size)]
-        return np.concatenate(parts) if parts else np.empty((0, self.dimensions), dtype=np.float32)
+        vectors = np.concatenate(parts) if parts else np.empty((0, self.dimensions), dtype=np.float32)
+        if len(sent) == len(texts):
+            return vectors
+        owners = [index for index, found in enumerate(places) for _place in found]
+        return pooled(vectors, owners, [stop - start for found in places for start, stop in found], len(texts))
 
     def cut(self, texts: Sequence[str]) -> int:
         """Texts that are sent in part. What the endpoint itself cuts is not known."""
-        most = self._options.endpoint.max_characters
-        return sum(len(text) > most for text in texts) if most else 0
+        return sum(self._places(text)[-1][1] < len(text) for text in texts)
+
+    def _places(self, text: str) -> list[tuple[int, int]]:
+        """What of a text is sent: the whole of it, its beginning, or pieces that overlap."""
+        most = self._options.endpoint.max_characters or len(text)
+        if self._options.long_texts == "pool":
+            return windows(len(text), max(most, 1))
+        return [(0, min(most, len(text)))]
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,7 +8,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """How an HTTP endpoint is asked. `timeout` in seconds; `max_characters` 0 means that texts are sent whole."""
+    """How an HTTP endpoint is asked. `timeout` in seconds; `max_characters`: where a text is cut or a
+    piece of it ends, 0: nowhere."""
 
     kind: Literal["openai", "tei"] | None = None
     name: str | None = None

@@ -74,6 +74,21 @@ def test_texts_go_in_batches(openai: EmbeddingEndpoint) -> None:
     embedder.close()
 
 
+def test_long_texts_are_sent_in_pieces(openai: EmbeddingEndpoint) -> None:
+    """Pooled, their vector is the mean of the pieces' own, by length."""
+    given = ModelOptions(long_texts="pool", endpoint=EndpointOptions(max_characters=16, batch=3))
+    embedder = EndpointEmbedder(openai.url, given)
+    openai.calls.clear()
+    found = embedder.embed(["short one", "long one with many words in it"])
+    assert [text for call in openai.calls for text in call] == ["short one", "long one with ma", "many words in it"]
+    pieces = HashingEmbedder().embed(["long one with ma", "many words in it"]).astype(np.float64)
+    mean = (pieces * [[16], [16]]).sum(axis=0)
+    assert np.allclose(found[1], mean / np.linalg.norm(mean), atol=1e-6)
+    assert np.allclose(found[0], HashingEmbedder().embed(["short one"])[0], atol=1e-6)
+    assert embedder.cut(["short one", "long one with many words in it"]) == 0
+    embedder.close()
+
+
 @pytest.mark.parametrize(
     "misbehave",
     [
