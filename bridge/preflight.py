@@ -32,7 +32,7 @@ from bridge.preflight_source import SourceAnswers, collect_source, for_role
 from bridge.preflight_target import target_facts
 from bridge.renewal import renewed
 from bridge.selection import select, table_options
-from bridge.wiring import open_embedders
+from bridge.wiring import chosen_models, open_embedders
 
 
 def run(config: Config) -> Report:
@@ -158,8 +158,10 @@ def _model_findings(config: Config, tables: Sequence[TableFacts], ledger: Ledger
     except BridgeError as error:
         return [_told(error, "config", "embedding")]
     found = []
+    options = {table.table.label: table.options for table in tables}
+    options |= chosen_models(config, options, ledger.choices)
     for table in tables:
-        encoder = embedders.load(table.options.model or config.embedding.model)
+        encoder = embedders.load(options[table.table.label].model or config.embedding.model)
         label, now = table.table.label, (encoder.embedder.name, encoder.identity)
         made = ledger.models.get(label, now)
         if made[1] != now[1]:

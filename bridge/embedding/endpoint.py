@@ -205,14 +205,16 @@ class EndpointEmbedder:
             raise ConfigError(f"embedding.model: {error}", hint=_KEY) from error
 
     def _revision(self, base: str) -> str | None:
-        """Which model a text-embeddings-inference serves, by its own account."""
+        """Which model a text-embeddings-inference serves, by its own account; None where it gives none."""
         if self._kind != "tei":
             return None
         try:
             answer = self._client.get(f"{base}/info")
             found = answer.json() if answer.is_success else {}
-        except (httpx.HTTPError, ValueError):
-            return None
+        except (httpx.HTTPError, ValueError) as error:
+            raise EmbedderUnavailable(f"the embedding endpoint {self.name} does not say which model it serves") from error
+        if answer.status_code == 429 or answer.is_server_error:
+            raise EmbedderUnavailable(f"the embedding endpoint {self.name} answers {answer.status_code}")
         model, revision = found.get("model_id"), found.get("model_sha")
         return f"{model}:{revision}" if model else None
 

@@ -173,3 +173,18 @@ def test_a_ledger_from_before_models_were_noted_was_embedded_by_hashing(make_rig
     rig.file.write_text(with_hashing, encoding="utf-8")
     rig.catch_up()
     rig.prove()
+
+
+def test_check_knows_the_model_that_a_table_was_given_since(make_rig: MakeRig, endpoint: EmbeddingEndpoint) -> None:
+    """The configuration may go on naming the old one, or name the new one; neither is an error of `check`."""
+    rig = make_rig(embedding={"endpoint": {"name": "one"}})
+    rig.sql(*NOTES)
+    rig.catch_up()
+    assert rig.command("reshard", "notes", "--model", endpoint.url).returncode == 0
+    rig.catch_up()
+    before = rig.file.read_text(encoding="utf-8")
+    for text in (before, f"{before}\ntables: {{notes: {{model: '{endpoint.url}'}}}}\n"):
+        rig.file.write_text(text, encoding="utf-8")
+        findings = json.loads(rig.command("check", "--json").stdout)["findings"]
+        assert "ledger.model" not in {one["code"] for one in findings}
+    rig.prove()
