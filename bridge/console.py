@@ -15,9 +15,8 @@ from rich.text import Text
 
 from bridge.evidence import TableEvidence
 from bridge.running import Bridge
-from bridge.status import Status
+from bridge.status import REPAIRED, Status
 
-REPAIRED = "repaired"
 SILENCE_ALARM = 60.0
 """Seconds without a byte from the walsender: it sends a keepalive at least every half of its `wal_sender_timeout`."""
 
@@ -92,7 +91,7 @@ def _head(status: Status) -> list[RenderableType]:
     elif slot.get("known"):
         lines.append(Text.assemble(("slot       ", "bold"), ("missing", "red")))
     target = status.target
-    health = _health(status)
+    health = target["health"]
     style = "" if health == REPAIRED else "yellow"
     starts = f"seen starting {target['starts_seen']} time(s)"
     lines.append(Text.assemble(("target     ", "bold"), f"epoch {target['epoch'] or '–'}, {starts}, ", (health, style)))
@@ -107,24 +106,13 @@ def _head(status: Status) -> list[RenderableType]:
     return [*lines, *(Text.assemble(("trouble    ", "bold"), (trouble, "red")) for trouble in troubles)]
 
 
-def _health(status: Status) -> str:
-    """Whether the target can be trusted now to hold what the ledger says."""
-    target = status.target
-    if status.held_by and target["reachable"] is False:
-        return "unreachable"
-    if target["repaired"]:
-        return REPAIRED
-    return "being compared" if status.held_by else "to be compared by the next run"
-
-
 def _phase_line(status: Status) -> str:
     """The phase. Consistent is what the target is known to be: while it cannot be asked, as of the last proof."""
-    health = _health(status)
-    if status.phase != "consistent" or health == REPAIRED:
+    if status.phase != f"target {status.target['health']}":
         return status.phase
     covered = status.lag["covered"]
     since = time.strftime(" as of %Y-%m-%d %H:%M:%S", time.localtime(covered)) if covered else " before"
-    return f"{status.phase}{since}, target {health}"
+    return f"{status.phase}, consistent{since}"
 
 
 def _lag_line(status: Status) -> str:
@@ -139,6 +127,7 @@ def _reasons(status: Status) -> list[RenderableType]:
     for table in status.tables:
         if table.reason:
             lines += [Text(f"{table.name}: stopped: {table.reason}", style="red"), Text(f"    → {table.remedy}")]
+    lines += [Text(one.sentence, style="red" if one.waiting else "yellow") for one in status.crowded]
     return lines + [Text(f"{one.table}: {one.sentence}", style="yellow") for one in status.under_way]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from bridge import logs
 from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
 from bridge.frontier import Token
+from bridge.fullness import Warden
 from bridge.ledger import DEPENDENTS, RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
 from bridge.lsn import Lsn, Version, make_version, split_version
 from bridge.making import made_anew
@@ -108,6 +109,7 @@ class Housekeeping:
     resyncs: set[int]
     source: Source
     rereading: Rereading
+    warden: Warden
     watch: TargetWatch | None = None
     slot_watch: SlotWatch | None = None
     adoption: Adoption | None = None
@@ -237,6 +239,7 @@ class Housekeeping:
             "waiting": sum(lane.waiting + lane.doing for lane in self.pool.lanes) + self.reloading,
             "loading": self._loading(),
             "slot": self.slot_watch.figures if self.slot_watch is not None else {},
+            "space_limit": self.shop.limit,
         }
 
     def _log(self) -> dict[str, Any]:
@@ -372,6 +375,7 @@ class Housekeeping:
         """What the stream does not announce stands in the catalogue."""
         if time.monotonic() - self._looked >= max(LOOK_SECONDS, LOOK_REST * self._looking):
             begun, self._looked = time.time(), time.monotonic()
+            self.warden.look(self.shop.limit, [(lane.space, lane.live) for lane in self.pool.lanes])
             try:
                 self.look()
             finally:

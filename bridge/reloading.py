@@ -24,6 +24,10 @@ def _limit(bridge: Bridge, config: Config) -> None:
     bridge.shop.limit = config.target.limit
 
 
+def _rewriting(bridge: Bridge, config: Config) -> None:
+    bridge.watch.set_share(config.target.rewrite_share)
+
+
 def _snapshot(bridge: Bridge, config: Config) -> None:
     bridge.loader.workers, bridge.loader.chunk_rows = config.snapshot.workers, config.snapshot.chunk_rows
 
@@ -40,6 +44,7 @@ CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "source.max_retained_wal": _slot,
     "source.on_max_retained": _slot,
     "target.limit": _limit,
+    "target.rewrite_share": _rewriting,
     "snapshot.workers": _snapshot,
     "snapshot.chunk_rows": _snapshot,
 }

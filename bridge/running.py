@@ -22,6 +22,7 @@ from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
 from bridge.frontier import Frontier
+from bridge.fullness import Warden
 from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, TableKeeper
@@ -291,7 +292,7 @@ def _assemble(
     stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)
     asks = Source(config.source.url)
     rereading = Rereading(shop, pool, loader.rows, asks.snapshot)
-    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, asks, rereading)
+    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, asks, rereading, Warden(ledger))
     pool.reload = housekeeping.reload
     recorder.unlinked.set()  # a run may have been killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)

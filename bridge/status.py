@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bridge.fullness import LIMIT, Fullness, crowded
 from bridge.ledger import Ledger, TableRecord, resyncing
 from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
 
 REMEDY = "once it can be carried again: engram-bridge resync {}; then start the bridge anew"
+CONSISTENT = "consistent"
+REPAIRED = "repaired"
+
 FRESH_SECONDS = 5.0
 """Measurements older than this come from a process that does not run any more, or hangs."""
 
@@ -64,7 +68,11 @@ class TableFigures:
 
 @dataclass(slots=True)
 class Status:
-    """Everything, JSON-ready by `as_dict`. Positions as PostgreSQL writes them; seconds, bytes."""
+    """Everything, JSON-ready by `as_dict`. Positions as PostgreSQL writes them; seconds, bytes.
+
+    `phase`: new, loading, snapshot paused, paused, reading again, catching up; then consistent, or, while that cannot be said of
+    the target as it is now: target unreachable, target being compared, target to be compared (by the next run).
+    """
 
     ledger: str
     held_by: str | None
@@ -76,6 +84,7 @@ class Status:
     tables: list[TableFigures] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     under_way: list[UnderWay] = field(default_factory=list)
+    crowded: list[Fullness] = field(default_factory=list)
     phase: str = "new"
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,9 +123,10 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
         positions=_positions(facts, gauge("received")),
         lag=_lag(facts, slot, gauge, proven, held_by is not None),
         slot=_slot(slot, gauge("slot") or {}),
-        target=_target(ledger, gauge),
+        target=_target(ledger, gauge, running=held_by is not None),
         tables=tables,
         under_way=under_way(ledger),
+        crowded=crowded(ledger, int(gauges.get("space_limit", (LIMIT, 0.0))[0])),
         totals={
             "memories": sum(table.expected for table in tables),
             "parked": sum(table.parked for table in tables),
@@ -125,6 +135,8 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
         },
     )
     status.phase = "paused" if "paused" in facts else _phase(ledger.tables(), proven, facts)
+    if status.phase == CONSISTENT and status.target["health"] != REPAIRED:
+        status.phase = f"target {status.target['health']}"  # what was proven of it once is not what it holds now
     return status
 
 
@@ -182,12 +194,19 @@ def _slot(slot: SlotFigures | None, measured: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _target(ledger: Ledger, gauge: Any) -> dict[str, Any]:
+def _target(ledger: Ledger, gauge: Any, *, running: bool) -> dict[str, Any]:
     epochs = ledger.epochs()
+    repaired = bool(epochs) and epochs[-1][2] is not None
+    health = REPAIRED
+    if running and gauge("target_reachable") is False:
+        health = "unreachable"
+    elif not repaired or gauge("comparing"):
+        health = "being compared" if running else "to be compared"
     return {
+        "health": health,
         "epoch": epochs[-1][0] if epochs else None,
         "starts_seen": len(epochs),
-        "repaired": bool(epochs) and epochs[-1][2] is not None,
+        "repaired": repaired,
         "reachable": gauge("target_reachable"),
         "trouble": gauge("target_trouble"),
     }
@@ -240,4 +259,4 @@ def _phase(tables: list[TableRecord], proven: Lsn, facts: Mapping[str, str]) -> 
         return "reading again"
     if any(table.reached > proven for table in carried):
         return "catching up"
-    return "consistent"
+    return CONSISTENT

@@ -74,6 +74,13 @@ class TargetWatch:
         if self._thread is not None:
             self._thread.join()
 
+    def set_share(self, share: float) -> None:
+        """Have spaces written through at another share of their lanes' time from now on."""
+        self.rewrite_share = share
+        self._asked.clear()
+        for lane in self.pool.lanes:
+            lane.rewriting = None  # begun anew at the next look, where it was
+
     @property
     def repaired(self) -> bool:
         """All spaces were compared since the target's last start, and what differed is mended."""

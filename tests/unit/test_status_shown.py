@@ -53,17 +53,28 @@ def test_an_unreachable_target_is_consistent_as_of_the_last_proof(ledger: Ledger
     ledger.acquire()
     ledger.put_gauges({"target_reachable": False})
     (line,) = (line for line in shown(ledger) if line.startswith("phase"))
-    assert "consistent as of 2023-11-1" in line
-    assert ", target unreachable  ·" in line
+    assert line.startswith("phase      target unreachable, consistent as of 2023-11-1")
+    assert collect(ledger, SLOT).phase == "target unreachable"
 
 
 def test_a_target_that_is_being_compared(ledger: Ledger) -> None:
     """After a restart of the target the phase says so, with and without a run."""
     ledger.put_epoch("second", seen=3.0)
-    assert "target to be compared by the next run  ·  not running" in shown(ledger)[0]
+    assert shown(ledger)[0].startswith("phase      target to be compared, consistent as of")
+    assert "not running" in shown(ledger)[0]
     ledger.acquire()
     ledger.put_gauges({"target_reachable": True})
-    assert ", target being compared  ·" in shown(ledger)[0]
+    assert shown(ledger)[0].startswith("phase      target being compared, consistent as of")
+    assert collect(ledger, SLOT).phase == "target being compared"
+
+
+def test_a_comparison_without_a_restart_is_told_as_well(ledger: Ledger) -> None:
+    """After a run that did not end in order the target's epoch is the same, and yet it is being compared."""
+    ledger.acquire()
+    ledger.put_gauges({"target_reachable": True, "comparing": True})
+    assert collect(ledger, SLOT).as_dict()["phase"] == "target being compared"
+    ledger.put_gauges({"comparing": False})
+    assert collect(ledger, SLOT).as_dict()["phase"] == "consistent"
 
 
 @pytest.mark.parametrize(
