@@ -37,12 +37,16 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
 
 # Laws of the acceptance tests once more, with bridges that read wal2json; needs an installed PostgreSQL that has it.
-WAL2JSON_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py \
-	tests/acceptance/test_handover.py::test_snapshot_and_stream_meet_under_hard_writing[0]
+ACCEPTANCE = tests/acceptance
+WAL2JSON_TESTS ?= '$(ACCEPTANCE)/test_handover.py::test_snapshot_and_stream_meet_under_hard_writing[0]' \
+	$(ACCEPTANCE)/test_edges.py::test_edges_follow_every_move_of_a_foreign_key \
+	$(ACCEPTANCE)/test_contents.py::test_rows_and_versions_that_look_alike_are_all_kept \
+	$(ACCEPTANCE)/test_odd_schema.py::test_everything_legal_and_unusual_is_carried_over_under_changes \
+	$(ACCEPTANCE)/test_ddl.py::test_definitions_that_change_while_the_bridge_runs
 test-wal2json: $(STAMP)
 	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(WAL2JSON_TESTS)
 
-# One figure with ONLY=reader|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
+# One figure with ONLY=reader|reader-wal2json|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)
 	$(BIN)/python -m bench \
 		$(if $(ONLY),--only $(ONLY)) \

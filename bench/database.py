@@ -25,10 +25,10 @@ _WIDE_TYPES = ("integer", "text", "numeric(12,2)", "timestamptz", "bigint", "boo
 
 
 @contextmanager
-def server() -> Iterator[SandboxPostgres]:
-    """A PostgreSQL of the bench's own, gone afterwards."""
+def server(plugin: str | None = None) -> Iterator[SandboxPostgres]:
+    """A PostgreSQL of the bench's own, gone afterwards; one with this output plugin. Raises ConfigError when there is none."""
     with tempfile.TemporaryDirectory(prefix="engram-bridge-bench-", ignore_cleanup_errors=True) as folder:
-        postgres = SandboxPostgres(Path(folder) / "data", settings=SETTINGS)
+        postgres = SandboxPostgres(Path(folder) / "data", plugin=plugin, settings=SETTINGS)
         postgres.start()
         try:
             yield postgres

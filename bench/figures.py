@@ -13,7 +13,8 @@ class Figure:
     """One line of the table.
 
     `ours` and `bare` are samples in `unit`, pair by pair from the same repetition. `goal` says in words what is wanted, `met`
-    whether the medians reach it; `must` and `must_met` are a weaker bound that has to be reached, where there is one.
+    whether the medians reach it; `must` and `must_met` are a weaker bound that has to be reached, where there is one. `missing`
+    says why nothing could be measured here.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Figure:
     must: str = ""
     must_met: bool | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
     @property
     def ratios(self) -> list[float]:
@@ -34,6 +36,8 @@ class Figure:
 
     def as_json(self) -> dict[str, Any]:
         """The figure for `latest.json`."""
+        if self.missing:
+            return {"name": self.name, "what": self.what, "goal": self.goal, "missing": self.missing}
         return {
             "name": self.name,
             "what": self.what,

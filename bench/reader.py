@@ -15,7 +15,7 @@ from bridge.changes import Commit, RowChange
 from bridge.lsn import Lsn, format_lsn
 from bridge.postgres import connect, flush_position
 from bridge.sandbox.postgres import SandboxPostgres
-from cdc.slot import create_slot, server_options
+from cdc.slot import PLUGIN, create_slot, server_options
 from cdc.source import StreamSource
 
 GOAL = 0.7
@@ -26,32 +26,38 @@ PER_TRANSACTION = 1_000
 
 def run(scale: Scale, say: Say) -> list[Figure]:
     """Inserts, updates and deletes of narrow rows."""
+    return measure(scale, say, PLUGIN)
+
+
+def measure(scale: Scale, say: Say, plugin: str) -> list[Figure]:
+    """The same with either plugin. Raises ConfigError when no server with it can be had."""
     changes = scale.of(ROWS, least=6) // 6 * 6
     ours, bare = [], []
-    with server() as postgres:
+    with server(None if plugin == PLUGIN else plugin) as postgres:
         url = postgres.url()
         make_narrow(url, "reader", changes // 2)
         execute(url, f"create publication {PUBLICATION} for table reader")
         slots = [f"bench_reader_{repetition}" for repetition in range(scale.times(5))]
         for slot in slots:
             with connect(url, replication=True) as walsender:
-                create_slot(walsender, slot)
+                create_slot(walsender, slot, plugin)
         end = _write(url, changes)
         for repetition, slot in enumerate(slots):
             say(f"reading {changes} row changes, repetition {repetition + 1}")
-            ours.append(changes / _read(url, slot, end, changes))
-            bare.append(changes / _receive(postgres, slot, end))
+            ours.append(changes / _read(url, slot, plugin, end, changes))
+            bare.append(changes / _receive(postgres, slot, plugin, end))
+        version = postgres.version
     ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
     return [
         Figure(
-            name="reader",
-            what="reader, decoder and assembler against pg_recvlogical on the same WAL",
+            name="reader" if plugin == PLUGIN else f"reader-{plugin}",
+            what=f"reader, decoder and assembler against pg_recvlogical on the same WAL, {plugin}",
             unit="changes/s",
             ours=ours,
             bare=bare,
             goal=f">= {GOAL}",
             met=ratio >= GOAL,
-            notes={"changes": changes, "per_transaction": PER_TRANSACTION},
+            notes={"changes": changes, "per_transaction": PER_TRANSACTION, "postgresql": version},
         )
     ]
 
@@ -76,12 +82,12 @@ def _write(url: str, changes: int) -> Lsn:
         return flush_position(connection)
 
 
-def _read(url: str, slot: str, end: Lsn, expected: int) -> float:
+def _read(url: str, slot: str, plugin: str, end: Lsn, expected: int) -> float:
     """Seconds until the last commit was read; nothing is confirmed."""
     changes = 0
     position: Lsn = 0
     started = time.perf_counter()
-    source = StreamSource(url, slot, PUBLICATION)
+    source = StreamSource(url, slot, PUBLICATION, plugin=plugin)
     try:
         while position < end and changes < expected:
             for event in source.read(1.0):
@@ -96,9 +102,9 @@ def _read(url: str, slot: str, end: Lsn, expected: int) -> float:
     return seconds
 
 
-def _receive(postgres: SandboxPostgres, slot: str, end: Lsn) -> float:
+def _receive(postgres: SandboxPostgres, slot: str, plugin: str, end: Lsn) -> float:
     with connect(postgres.url()) as connection:
-        options = server_options(connection.info.server_version, PUBLICATION)
+        options = server_options(connection.info.server_version, PUBLICATION, plugin)
     command = [str(postgres.bin_path / "pg_recvlogical"), "--dbname", postgres.url(), "--slot", slot, "--start", "--no-loop"]
     command += ["--endpos", format_lsn(end), "--file", "/dev/null", "--status-interval", "0"]
     command += [part for name, value in options.items() for part in ("--option", f"{name}={value}")]

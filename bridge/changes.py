@@ -71,9 +71,9 @@ class Commit:
     commit_time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowChange:
-    """One row inserted, updated or deleted.
+    """One row inserted, updated or deleted. Not frozen, and never changed: one is made for each row, in a third of the time.
 
     `old` is sent for deletes and for updates whose identity changed or is full. With `old_is_full` false its columns outside
     the identity are None and are not values. `new` has been completed from a full old row already; what is still `UNCHANGED`

@@ -38,10 +38,8 @@ FORMS: Final = 8
 
 _STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _VALUE: Final = rf"({_STRING}|-?[0-9][-+.0-9eE]*|true|false|null)"
-_HEAD: Final = re.compile(
-    rf'\{{"action":"([IUD])","xid":[0-9]+,"timestamp":"[^"]*","lsn":"[0-9A-F/]+","schema":({_STRING}),"table":({_STRING})',
-    re.DOTALL,
-).match
+_OPENING: Final = r'\{{"action":"{}","xid":[0-9]+,"timestamp":"[^"]*+","lsn":"[0-9A-F/]+","schema":{},"table":{}'
+_HEAD: Final = re.compile(_OPENING.format("([IUD])", f"({_STRING})", f"({_STRING})"), re.DOTALL).match
 _WORDS: Final[dict[str, str | None]] = {"null": None, "true": "t", "false": "f"}
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_2000: Final = 946_684_800
@@ -89,8 +87,8 @@ Message: TypeAlias = "Begin | Commit | Change | Truncate | LogicalMessage"
 class _Pattern:
     """A form, and the text that has it."""
 
-    def __init__(self, form: Form) -> None:
-        parts = []
+    def __init__(self, form: Form, head: tuple[str, ...]) -> None:
+        parts = [_OPENING.format(*map(re.escape, head))]
         if form.columns is not None:
             parts.append(rf',"columns":\[{_columns(form.columns)}\]')
         if form.identity is not None:
@@ -168,6 +166,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._patterns: dict[tuple[str, ...], list[_Pattern]] = {}
+        self._last: _Pattern | None = None
 
     def decode(self, data: bytes) -> Message:
         """The message in `data`. Raises ProtocolError when it is not exactly one of format version 2, as it was asked for."""
@@ -175,11 +174,15 @@ class Decoder:
             text, clean = data.decode(), True
         except UnicodeDecodeError:
             text, clean = data.decode(errors="surrogateescape"), False
+        last = self._last
+        if last is not None and (found := last.match(text)) is not None:
+            return last.change(found.groups(), clean=clean)
         head = _HEAD(text)
         if head is not None:
             for pattern in self._patterns.get(head.groups(), ()):
-                found = pattern.match(text, head.end())
+                found = pattern.match(text)
                 if found is not None:
+                    self._last = pattern
                     return pattern.change(found.groups(), clean=clean)
         try:
             document = _JSON.decode(text)
@@ -229,7 +232,7 @@ class Decoder:
         for pattern in patterns:
             if pattern.form.like(form):
                 return pattern.form
-        patterns.insert(0, _Pattern(form))
+        patterns.insert(0, _Pattern(form, head))
         del patterns[FORMS:]
         return form
 
