@@ -13,6 +13,7 @@ from tests.acceptance.conftest import MakeRig
 from tests.acceptance.ddl_scenarios import PARTED
 from tests.acceptance.test_ddl import stopped, tables_of, until
 from tests.acceptance.test_ddl_under_load import wait_for_a_look
+from tests.acceptance.traces import ended_with
 from tests.conftest import Server
 from tests.rig import Rig
 
@@ -111,6 +112,32 @@ def test_a_publication_that_is_altered(make_rig: MakeRig) -> None:
     loaded_again(rig, "plain", "parted")
 
 
+@pytest.mark.parametrize("server", ["database", "wal2json_database"])
+def test_a_publication_that_is_dropped(make_rig: MakeRig, request: pytest.FixtureRequest, server: str) -> None:
+    """Before 18 PostgreSQL ends the stream there for good, and the run with what to do; later it sends nothing: all stop."""
+    rig = make_rig(request.getfixturevalue(server))
+    with psycopg.connect(rig.source) as connection:
+        ends = connection.info.server_version < 180000
+    make_tables(rig, "plain")
+    rig.start()
+    rig.wait_until_proven()
+    rig.sql(f"drop publication {rig.slot}", "update plain set body = 'lost' where id = 3")
+    again = f"create publication {rig.slot} for table only plain with (publish_via_partition_root = true)"
+    if not ends:
+        until(lambda: stopped(rig) == {"plain"}, rig)
+        assert "was dropped" in tables_of(rig)["plain"][1]
+        rig.sql(again)
+        loaded_again(rig, "plain")
+        return
+    ended_with(rig, 2, "does not exist", "resync --new-slot")
+    rig.sql(again)
+    rig.start()
+    ended_with(rig, 2, "or did not when a change was made", "resync --new-slot")
+    assert rig.command("resync", "--new-slot").returncode == 0
+    rig.catch_up()
+    rig.prove()
+
+
 SILENT = {
     "attached": """
         create table attached_c (like attached including all);
@@ -151,6 +178,26 @@ def test_killed_after_a_ddl_that_sends_nothing(make_rig: MakeRig, when: str) -> 
     assert all(f"table=public.{table}" in read_again(rig) for table in SILENT), rig.tail()
     assert stopped(rig) == set()
     rig.prove()
+
+
+def test_changes_in_flight_of_a_partition_that_leaves(make_rig: MakeRig) -> None:
+    """Rows whose changes are still on their way when their partition is detached do not come back after it was read again."""
+    rig = make_rig(exclude=["parted_*"])  # what has left is no table of ours
+    make_parted(rig, "parted")
+    rig.start()
+    rig.wait_until_proven()
+    rig.engram.faults([{"on": "*", "do": "slow", "seconds": 1.5}])
+    rig.sql(
+        "insert into parted select 1100 + g, 'in flight', '' from generate_series(1, 200) g",
+        "update parted set body = 'in flight' where id >= 1000",
+        "alter table parted detach partition parted_b",
+    )
+    until(lambda: "table=public.parted" in read_again(rig), rig)
+    rig.engram.faults()
+    rig.wait_until_proven()
+    assert rig.stop() == 0, rig.tail()
+    (evidence,) = rig.prove()
+    assert evidence.rows == 25
 
 
 def read_again(rig: Rig) -> str:
