@@ -293,6 +293,17 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Server) -> 
             admin.execute(sql.SQL("drop database latin with (force)"))
 
 
+def test_every_text_is_compared_byte_by_byte(ledger: Ledger, database: str) -> None:
+    """Whatever the database's language is: pages of a scan go by `key > last`."""
+    with psycopg.connect(database) as connection:
+        others = connection.execute(
+            "select c.relname, a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid "
+            "where c.relnamespace = 'engram_bridge'::regnamespace and a.attnum > 0 "
+            "and a.attcollation not in (0, (select oid from pg_collation where collname = 'C'))"
+        ).fetchall()
+    assert others == []
+
+
 def test_a_server_that_does_not_sync_is_told(database: str) -> None:
     """The sandbox's does not: its ledger survives a crash of the server, and not one of the machine."""
     facts = ledger_facts(database)

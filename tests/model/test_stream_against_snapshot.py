@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bridge.gate import Entry
 from bridge.ledger import Batch, Outcome
@@ -35,10 +43,10 @@ OPS = st.builds(
 class Interleavings(RuleBasedStateMachine):
     """Every rule is something that can happen at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: str | None = None) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.world = World(self.folder)
+        self.world = World(self.folder, ledger)
 
     @initialize(ops=st.lists(OPS, max_size=6))
     def rows_before_the_slot(self, ops: list[Op]) -> None:
@@ -150,6 +158,19 @@ TestInterleavings.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_any_interleaving_with_the_ledger_in_postgresql(database: str) -> None:
+    """The same rules; each example has a schema of its own, and the right to write it."""
+    schemas = (f"{database}?schema=example_{number}" for number in count())
+
+    def machine() -> Interleavings:
+        made = Interleavings(next(schemas))
+        made.world.ledger.acquire()
+        return made
+
+    examples = int(os.environ.get("MODEL_EXAMPLES", "150")) // 15
+    run_state_machine_as_test(machine, settings=settings(TestInterleavings.settings, max_examples=examples))
 
 
 def test_a_truncate_that_was_seen_and_not_done_is_done_by_the_next_process(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A small world in which the laws can be tried out: a PostgreSQL, an Engram and a bridge that can be killed anywhere.
 
-One thread, one step at a time. The ledger is the real one on a real SQLite file; lanes, recorder, frontier, intake and gate are
-the product's own; only source and target are models, and the target keeps the real one's bad habits.
+One thread, one step at a time. The ledger is the real one, on a real SQLite file or server; lanes, recorder, frontier, intake
+and gate are the product's own; only source and target are models, and the target keeps the real one's bad habits.
 """
 
 from __future__ import annotations
@@ -286,13 +286,13 @@ class TinyEmbedder:
 class World:
     """PostgreSQL, Engram, a ledger on disk, and the bridge's volatile part, which `kill` throws away."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger: str | None = None) -> None:
         self.folder = folder
         self.postgres = Postgres()
         self.target = ModelTarget()
         self.time = 0.0
         self.limit = LIMIT
-        self.ledger = Ledger(str(folder / "ledger.db"))
+        self.ledger = Ledger(ledger or str(folder / "ledger.db"))
         self.record = self.ledger.register("public.things", SPACES, [], 0)
         self.ledger.plan(self.record.number, [ChunkRecord(0, None, ("3",)), ChunkRecord(1, ("3",), None)])
         self.start(compare=False)
