@@ -35,7 +35,7 @@ class Asked:
 
 
 class Generations:
-    """What a ledger says of generations and of what was asked of tables. Every change is one transaction."""
+    """What a ledger says of generations and of what was asked of tables. Every change is one transaction that may be repeated."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -99,21 +99,29 @@ class Generations:
 
     # generations
 
+    @waits
     def begin(self, record: TableRecord, spaces: Sequence[str], detail: dict[str, Any]) -> TableRecord:
         """A second generation of a table, to be filled; what was asked is noted as begun by its being there.
 
         `detail` is kept until the switch: what the configuration may go on saying.
         """
+        t = tables.tables.c
+        begun = select(t.number).where(t.label == record.label, t.role == FILLING, t.spaces == json.dumps(list(spaces)))
         with self._ledger.writing() as connection:
-            number = insert(connection, record.label, FILLING, record.origin, spaces, record.columns, record.rows_estimated)
+            number = connection.execute(begun).scalar()  # of a commit that came through although its answer was lost
+            if number is None:
+                number = insert(connection, record.label, FILLING, record.origin, spaces, record.columns, record.rows_estimated)
             _choose(connection, record.label, FILLING, detail)
             _done(connection, record.label, "reshard")
         return next(one for one in self._ledger.generations(FILLING) if one.number == number)
 
+    @waits
     def switch(self, filled: TableRecord) -> None:
         """The filled generation takes the place of the one that serves, which is retired."""
         t, c = tables.tables.c, tables.choices.c
         with self._ledger.writing() as connection:
+            if connection.execute(select(t.role).where(t.number == filled.number)).scalar() == SERVING:
+                return  # a commit that came through although its answer was lost
             here = (c.label == filled.label, c.verb == FILLING)
             detail = connection.execute(select(tables.choices.c.detail).where(*here)).scalar()
             _retire(connection, filled.label, SERVING, "another generation has taken its place")
@@ -122,6 +130,7 @@ class Generations:
             if detail is not None:
                 _choose(connection, filled.label, RESHARDED, json.loads(detail))
 
+    @waits
     def abandon(self, filling: TableRecord, reason: str) -> None:
         """A generation that cannot be filled is retired; the one that serves goes on."""
         c = tables.choices.c
@@ -129,6 +138,7 @@ class Generations:
             _retire(connection, filling.label, FILLING, reason)
             connection.execute(delete(tables.choices).where(c.label == filling.label, c.verb == FILLING))
 
+    @waits
     def remove(self, label: str, *, keep: bool, reason: str) -> None:
         """A table is carried no more: its memories are kept, and it is stopped, or its generations are retired."""
         t, c = tables.tables.c, tables.choices.c

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from bridge.errors import BridgeError, ConfigError, LedgerError, LedgerHeld, LedgerUnavailable
 from bridge.gate import Entry
-from bridge.ledger import Batch, Ledger, Outcome, patience
+from bridge.ledger import Batch, Generations, Ledger, Outcome, patience
 from bridge.ledger.locking import ServerHolder
 from bridge.ledger.place import ledger_exists, place_of
 from bridge.preflight_ledger import ledger_facts
@@ -204,8 +204,9 @@ def test_a_run_that_is_to_end_does_not_wait_for_ever(own_postgres: SandboxPostgr
 def test_every_question_of_a_run_waits() -> None:
     """A method of the ledger that forgets to would end a run with the first restart of its server."""
     alone = {"acquire", "release", "close", "reading", "writing", "stepping", "held_by", "scan"}
-    public = {name for name in dir(Ledger) if not name.startswith("_") and callable(getattr(Ledger, name))}
-    assert {name for name in public if not hasattr(getattr(Ledger, name), "__wrapped__")} <= alone
+    for asked in (Ledger, Generations):
+        public = {name for name in dir(asked) if not name.startswith("_") and callable(getattr(asked, name))}
+        assert {name for name in public if not hasattr(getattr(asked, name), "__wrapped__")} <= alone
 
 
 # the place

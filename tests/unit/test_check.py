@@ -410,3 +410,23 @@ def test_the_report_is_for_people_and_machines() -> None:
     console.print(Report((replace(warning, code="ledger.held"),), ()).render())
     assert "`run` is at work already" in console.file.getvalue()  # type: ignore[attr-defined]
     assert Report((), ()).as_dict() == {"ok": True, "findings": [], "tables": []}
+
+
+def test_a_ledger_on_the_sources_server_says_what_it_costs() -> None:
+    """In the source database more than beside it; on another server, or in a file, nothing."""
+
+    def told(system: str, database: str) -> str | None:
+        found = _told(_facts(ledger=replace(LEDGER, free=None, server=(system, database)))).get("ledger.inside")
+        return found.what if found is not None else None
+
+    assert "in the source database itself" in (told("7", "shop") or "")
+    assert "on the source's server" in (told("7", "other") or "")
+    assert told("8", "shop") is None
+    assert told("", "shop") is None
+    assert "ledger.inside" not in _told(GOOD)
+
+
+def test_what_is_risky_about_a_ledgers_server_is_a_warning() -> None:
+    """With its remedy, and never an error: the run may be meant."""
+    finding = _told(_facts(ledger=replace(LEDGER, notes=(("fsync is off", "Set it."),))))["ledger.server"]
+    assert (finding.level, finding.what, finding.remedy) == ("warning", "fsync is off", "Set it.")
