@@ -218,7 +218,8 @@ class LanePool:
             try:
                 state.lane.step()
                 state.failures = 0
-                self.trouble = None
+                if not any(other.failures for other in list(self._states.values())):
+                    self.trouble = None  # while others wait, one that has got through says nothing about them
             except Transient as error:
                 self._back_off(state, error)
             except BridgeError as error:

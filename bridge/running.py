@@ -33,7 +33,6 @@ from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
 from bridge.mapping import TablePlan
 from bridge.models import settle_models
-from bridge.origin import Origin
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
@@ -249,16 +248,14 @@ def _assemble(
     embedders: Embedders,
     spaces: dict[str, bool],
 ) -> Bridge:
-    known = ledger.facts()
-    origin = Origin(config.source.url, known["system_identifier"], int(known["timeline"]))
-    frontier = Frontier(int(known["confirmed"]))
+    frontier = Frontier(int(ledger.facts()["confirmed"]))
     recorder = Recorder(ledger, frontier)
     shop = Workshop(
         ledger=ledger,
         recorder=recorder,
         target=target,
         embedders=embedders,
-        reader=Refresher(origin),
+        reader=Refresher(config.source.url),
         mapping=plan.mapping,
         confidence=target.confidence,
         limit=config.target.limit,
@@ -274,7 +271,7 @@ def _assemble(
     keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
     loader = Loader(
-        url=origin,
+        url=config.source.url,
         ledger=ledger,
         recorder=recorder,
         pool=pool,

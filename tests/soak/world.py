@@ -57,9 +57,16 @@ class World:
     # the bridge
 
     def start_bridge(self) -> None:
-        """Start `run`, and measure it."""
+        """Start `run`, wait until it listens to signals, and measure it."""
+        before = self.runs()
         process = self.rig.start()
         self.lives.append(Life(process.pid))
+        self.wait("a run begins", lambda: self.runs() > before, 60.0)
+
+    def runs(self) -> int:
+        """How many have begun, by the log."""
+        log = self.rig.log
+        return log.read_text(encoding="utf-8", errors="replace").count("a run begins") if log.exists() else 0
 
     def alive(self) -> bool:
         """The bridge runs."""
@@ -138,7 +145,7 @@ class World:
         while not happens():
             self.require_alive()
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{self.rig.tail()}"
-            time.sleep(0.5)
+            time.sleep(0.2)
 
 
 def make(folder: Path, *, ledger: str, plugin: str, seed: int, rows: int, rate: float) -> World:
