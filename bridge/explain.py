@@ -85,12 +85,17 @@ def _explain(details: ErrorDetails, model: type[BaseModel], expanded: Collection
     found = name_of(details["input"])
     if details["type"] in ("string_pattern_mismatch", "string_too_short", "string_too_long"):
         wanted = details["msg"].replace("String should", "a text that should")
-    if isinstance(details["input"], str | int | float) and parts[:1] and parts[0] not in _SECRET and path not in expanded:
+    if isinstance(details["input"], str | int | float) and parts and not _secret(parts, details["input"], expanded):
         shown = repr(details["input"])
         found = f"{found}, {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}"
     field = _field_at(model, parts)
     hint = f"{path}: {field.description}" if field is not None and field.description else f"Correct {path or 'the file'}."
     return f"{path}: expected {wanted}; found {found}", hint
+
+
+def _secret(parts: tuple[str, ...], value: object, expanded: Collection[str]) -> bool:
+    """It may be a secret or hold one: keys, what came from the environment, and every address."""
+    return parts[0] in _SECRET or parts[-1] == "api_key" or ".".join(parts) in expanded or "://" in str(value)
 
 
 def _field_at(model: type[BaseModel], parts: tuple[str, ...]) -> FieldInfo | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.embedding import Embedders
+from bridge.embedding.encoder import Encoded
 from bridge.embedding.identity import with_identity
 from bridge.errors import EmbeddingRefused
 from bridge.gate import Entry
@@ -16,7 +17,7 @@ from bridge.ledger import Generations, Ledger
 from bridge.lsn import LOWEST, Version
 from bridge.mapping import Mapping, TablePlan
 from bridge.memories import Memory, Stamp, Write, digest
-from bridge.ports import Clock, Reader, Target
+from bridge.ports import Clock, Reader, Target, Vectors
 from bridge.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -84,16 +85,27 @@ class Workshop:
         if found.counters.get("texts_cut") and plan.number not in self.told_cut:
             self.told_cut.add(plan.number)
             logger.warning("texts are longer than the model's window, and cut", extra={"table": plan.table.label})
-        good = [index for index in range(len(memories)) if index not in found.refused]
-        vectors = with_identity(found.vectors[good], [ids[index] for index in good], [texts[index] for index in good])
-        writes: list[Write | EmbeddingRefused] = [
-            EmbeddingRefused(found.refused.get(index, "")) for index in range(len(memories))
-        ]
-        for row, index in enumerate(good):
+        writes: list[Write | EmbeddingRefused] = []
+        for index, vector in enumerate(self._identified(found, ids, texts)):
+            if vector is None:
+                writes.append(EmbeddingRefused(found.refused[index]))
+                continue
             memory, content = memories[index]
             when = self.default_when if memory.when is None else memory.when
-            writes[index] = Write(memory.memory_id, content, when, self.confidence, vectors[row])
+            writes.append(Write(memory.memory_id, content, when, self.confidence, vector))
         return writes, found.counters
+
+    @staticmethod
+    def _identified(found: Encoded, ids: list[str], texts: list[str]) -> Sequence[Vectors | None]:
+        """The vectors as Engram is sent them; None for texts that cannot be embedded."""
+        if not found.refused:
+            return list(with_identity(found.vectors, ids, texts))
+        good = [index for index in range(len(ids)) if index not in found.refused]
+        vectors = with_identity(found.vectors[good], [ids[index] for index in good], [texts[index] for index in good])
+        rows: list[Vectors | None] = [None] * len(ids)
+        for index, vector in zip(good, vectors, strict=True):
+            rows[index] = vector
+        return rows
 
     def expected(self, entry: Entry | None, stamp: Stamp | None) -> bool:
         """Whether what was found is exactly what the ledger expects to be there."""

