@@ -16,28 +16,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import psycopg
 
 from bridge import additions
 from bridge.adoption import Occupied, settle, survey
+from bridge.check import Finding
 from bridge.choices import ADDED, REMOVED
 from bridge.config import Config
 from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
-from bridge.keeper import TableKeeper
+from bridge.keeper import NO_KEY, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import FILLING, RETIRED, Asked, Generations, Ledger, TableRecord
+from bridge.ledger import FILLING, RESYNC_ASKED, RETIRED, Asked, Generations, Ledger, TableRecord
+from bridge.lsn import Lsn
 from bridge.mapping import Mapping, TablePlan
 from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.replanning import replan
 from bridge.resharding import configured_spaces, fresh_spaces
+from bridge.schema import Table
 from bridge.wiring import column_facts, links_fact, make_plan
 from bridge.works import Vacation
 from bridge.workshop import Workshop
 from cdc.publication import ensure_publication, leave_publication
 from cdc.slot import barrier
+from snapshot.chunks import reached
 from snapshot.loader import Loader
 
 logger = logging.getLogger(__name__)
@@ -66,6 +72,7 @@ class Alterations:
     failure: BridgeError | None = None
     pending: bool = True
     _told: dict[str, float] = field(default_factory=dict)
+    _asked_at: dict[int, Lsn] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -117,12 +124,13 @@ class Alterations:
                     acts[asked.verb](asked)
                 except (ConfigError, Fatal) as error:
                     self._refuse(asked, f"{error} {error.hint}".strip())
+        self._revive()
         for record in self.ledger.generations(FILLING):
             self._fill(record)
         for record in self.ledger.generations(RETIRED):
             self._vacate(record)
         asked_still = any(asked.refused is None for asked in self.generations.asked())
-        self.pending = asked_still or bool(self.ledger.generations(FILLING, RETIRED))
+        self.pending = asked_still or bool(self._asked_at) or bool(self.ledger.generations(FILLING, RETIRED))
 
     def _refuse(self, asked: Asked, reason: str) -> None:
         self.generations.refuse(asked, reason)
@@ -149,9 +157,7 @@ class Alterations:
         with connect(self.config.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(self.config, connection)
             draft = additions.draft(self.config, self.ledger, answers, additions.find(answers, label))
-            found = additions.errors(self.config, answers, draft)
-            if found:
-                raise ConfigError(found[0].what, hint=found[0].remedy)
+            self._require(additions.errors(self.config, answers, draft))
             self._open(known.spaces if known is not None else draft.spaces)
             self.generations.choose(label, ADDED, {})
             self.generations.unchoose(label, REMOVED)
@@ -206,6 +212,50 @@ class Alterations:
             known = self.ledger.space(space)
             self.pool.add(Lane(space, self.shop, pristine=known is not None and known[0]))
         return self.pool.lane(space)
+
+    # stopped tables
+
+    def _revive(self) -> None:
+        """Tables that were stopped, and are to be loaded again: what they have missed is behind the barrier.
+
+        Not before the stream is past the asking: what it announces until then is of the definition that had to be stopped.
+        """
+        facts, removed = self.ledger.facts(), self.generations.choices().removed
+        wanted = {number for number in self.shop.stopped if facts.get(f"resync:{number}") == RESYNC_ASKED}
+        for record in self.ledger.tables():
+            if record.number not in wanted or record.label in removed:
+                continue
+            with connect(self.config.source.url, application_name="engram-bridge resync") as connection:
+                if self.shop.recorder.confirmed < self._asked_at.setdefault(record.number, reached(connection)):
+                    continue
+                del self._asked_at[record.number]
+                try:
+                    table = self._revivable(record, connection)
+                except ConfigError as error:
+                    self.ledger.drop_fact(f"resync:{record.number}")
+                    logger.error("a table cannot be loaded again: %s: %s", record.label, error, extra={"hint": error.hint})
+                    continue
+            self.ledger.drop_fact(f"shape:{record.number}")  # whatever it was: what is there now is read
+            self.ledger.begin_again(record.number, column_facts(table))
+            with self.keeper.lock:
+                self.shop.mapping = self.shop.mapping.without(record.number)  # its plan is of the old definition
+            logger.info("a table is loaded again", extra={"table": record.label})
+            self._carry(record.label, (table.schema, table.name), refresh=True)
+
+    def _revivable(self, record: TableRecord, connection: psycopg.Connection) -> Table:
+        """The table as it is now. Raises ConfigError when it cannot be carried."""
+        answers = additions.answers_of(self.config, connection)
+        draft = additions.draft(self.config, self.ledger, answers, additions.find(answers, record.label))
+        if draft.keyless:
+            raise ConfigError(NO_KEY, hint=f"engram-bridge remove {record.label}, then add it.")
+        self._require(additions.errors(self.config, answers, draft))
+        self._open(record.spaces)
+        return draft.table
+
+    @staticmethod
+    def _require(found: Sequence[Finding]) -> None:
+        if found:
+            raise ConfigError(found[0].what, hint=found[0].remedy)
 
     # remove
 
@@ -303,10 +353,10 @@ class Alterations:
     def _drop_plan(self, retired: TableRecord, serving: TablePlan | None = None) -> None:
         """Nothing is written by this plan any more; `serving` is the one in its place."""
         with self.keeper.lock:
-            mapping = self.shop.mapping
-            numbered = {number: plan for number, plan in mapping.numbered.items() if number != retired.number}
-            plans = mapping.plans if serving is None else mapping.plans | {retired.label: serving}
-            self.shop.mapping = Mapping(plans, numbered)
+            mapping = self.shop.mapping.without(retired.number)
+            self.shop.mapping = (
+                mapping if serving is None else Mapping(mapping.plans | {retired.label: serving}, mapping.numbered)
+            )
         self.shop.stopped[retired.number] = "it is retired"
 
     # retired

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from bridge.forgetting import existing, forget_all
 from bridge.gate import Entry
 from bridge.mapping import TablePlan
 from bridge.memories import Stored
@@ -29,6 +30,8 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
     unseen = {memory_id for memory_id, (_plan, _key, entry) in expected.items() if entry.live}
     suspects: dict[str, Work] = {}
     foreign = 0
+    strays: list[str] = []
+    here = {record.label for record in shop.ledger.generations() if space in record.spaces}
     for stored in shop.target.scan(space):
         unseen.discard(stored.memory_id)
         known = expected.get(stored.memory_id)
@@ -37,12 +40,15 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
                 suspects[stored.memory_id] = _suspicion(known[0], known[1])
             continue
         work = _unknown(shop, space, stored)
-        if work is None:
+        if work is None and _vacated(shop, stored, here):
+            strays.append(stored.memory_id)
+        elif work is None:
             foreign += 1
         else:
             suspects[stored.memory_id] = work
     if foreign:
         logger.warning("a space holds memories that the bridge did not write", extra={"space": space, "count": foreign})
+    _forget_strays(shop, space, strays)
     for memory_id in unseen:
         plan, key, _entry = expected[memory_id]
         suspects[memory_id] = _suspicion(plan, key)
@@ -59,6 +65,26 @@ def _expected(shop: Workshop, space: str) -> dict[str, tuple[TablePlan, str, Ent
         if space in plan.spaces and plan.number not in shop.stopped
         for key, entry in shop.ledger.scan(plan.number, plan.spaces.index(space))
     }
+
+
+def _vacated(shop: Workshop, stored: Stored, here: set[str]) -> bool:
+    """A memory of ours whose table is not `here`: it was removed or lives in other spaces now, and this has come back.
+
+    A table that is stopped has its memories where they are.
+    """
+    stamp = stored.stamp()
+    return stamp is not None and stamp.ledger == shop.ledger_id and stamp.table not in here
+
+
+def _forget_strays(shop: Workshop, space: str, memory_ids: list[str]) -> None:
+    """They belong nowhere: they are forgotten here and now, in the lane of their space."""
+    alive = existing(shop, space, memory_ids)
+    if not alive:
+        return
+    left = forget_all(shop, space, alive)
+    logger.info("forgot memories that had come back", extra={"space": space, "count": len(alive) - len(left)})
+    if left:
+        logger.warning("Engram still answers memories that it was told to forget", extra={"space": space, "count": len(left)})
 
 
 def _suspicion(plan: TablePlan, key: str) -> Work:

@@ -337,7 +337,7 @@ class Housekeeping:
         self.resyncs.discard(number)
 
     def _begin_asked(self) -> None:
-        """Tables that are to be loaded again. A stopped one needs a new start, for its stream has been left alone."""
+        """Tables that are to be loaded again. Those that were stopped are `bridge.alterations`' own."""
         records = {record.number: record for record in self.shop.ledger.generations()}
         for name, value in self.shop.ledger.facts().items():
             number = int(name.split(":")[1]) if name.startswith("resync:") else 0

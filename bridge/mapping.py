@@ -231,6 +231,11 @@ class Mapping:
         serving = {label: numbered[plan.number] for label, plan in self.plans.items()}
         return Mapping(serving, numbered)
 
+    def without(self, number: int) -> Mapping:
+        """Less one generation."""
+        numbered = {other: plan for other, plan in self.numbered.items() if other != number}
+        return Mapping({label: plan for label, plan in self.plans.items() if plan.number != number}, numbered)
+
     def filled(self, number: int, label: str, spaces: tuple[str, ...], model: str | None = None) -> Mapping:
         """With one generation more of a table, for other spaces, by another model if one is named."""
         serving = self.plans[label]

@@ -25,7 +25,7 @@ from bridge.frontier import Frontier
 from bridge.fullness import Warden
 from bridge.housekeeping import Housekeeping, Source
 from bridge.intake import Intake
-from bridge.keeper import GONE, KEYLESS, TableKeeper
+from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
 from bridge.lookout import Lookout
@@ -61,7 +61,6 @@ from snapshot.refresh import Refresher
 logger = logging.getLogger(__name__)
 
 LANE_THREADS = 8
-NO_KEY = "it has no key, so a row that is gone cannot be told from one that has changed"
 
 
 @dataclass(slots=True)
@@ -231,7 +230,7 @@ def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occ
     unknown = [space for space in plan.mapping.written if ledger.space(space) is None]
     settle([survey(target, plan.mapping, plan.identity.ledger, space) for space in unknown], occupied, ledger, target)
     pristine = {}
-    for space in plan.mapping.written:
+    for space in dict.fromkeys([*plan.mapping.written, *ledger.spaces()]):  # what was forgotten in the others can come back
         counted, known = target.open(space).counted, ledger.space(space)
         if known is None:
             ledger.put_space(space, pristine=counted == 0)
@@ -328,7 +327,7 @@ def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
         if record.state == "stopped":
             continue
         if table_plan is None:
-            reason = f"{GONE}, or the configuration leaves it out"
+            reason = f"{GONE}, or the configuration leaves it out (engram-bridge remove forgets its memories)"
             ledger.set_table(record.number, state="stopped", reason=reason)
             logger.error("a table is stopped: %s: %s", record.label, reason, extra={"table": record.label})
             continue

@@ -17,7 +17,7 @@ from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
 
-REMEDY = "once it can be carried again: engram-bridge resync {}; then start the bridge anew"
+REMEDY = "once it can be carried again: engram-bridge resync {}"
 CONSISTENT = "consistent"
 REPAIRED = "repaired"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from bridge.forgetting import forget_all
 from bridge.gate import Parked
 from bridge.ledger import Outcome
 from bridge.works import Sweep
 from bridge.workshop import Workshop
 
 SWEEP_BATCH = 500
-ROUNDS = 4
 
 
 def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int], None]) -> None:
@@ -39,18 +39,6 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
     for token in sweep.tokens:
         token.done("written")
     shop.recorder.commit([Outcome((plan.number, ""), tokens=sweep.tokens)])
-
-
-def forget_all(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
-    """Forget these; answers those that are still there after some rounds."""
-    left = memory_ids
-    for _round in range(ROUNDS if memory_ids else 0):
-        shop.target.forget(space, left)
-        found = shop.target.read(space, left)
-        left = [memory_id for memory_id, stored in zip(left, found, strict=True) if stored is not None]
-        if not left:
-            break
-    return set(left)
 
 
 def _parked(shop: Workshop, sweep: Sweep, key: str) -> Outcome:

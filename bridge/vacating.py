@@ -6,10 +6,10 @@ as a write that a killed run did not record. What another table has in the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 
-from bridge.sweep import forget_all
+from bridge.forgetting import existing, forget_all
 from bridge.works import Vacation
 from bridge.workshop import Workshop
 
@@ -39,10 +39,3 @@ def stamped(shop: Workshop, space: str, label: str) -> list[str]:
         if stamp is not None and stamp.table == label and (stamp.ledger == shop.ledger_id or stamp.ledger in shop.adopted):
             found.append(stored.memory_id)
     return existing(shop, space, found)
-
-
-def existing(shop: Workshop, space: str, memory_ids: Iterable[str]) -> list[str]:
-    """Those that the target answers."""
-    ids = list(dict.fromkeys(memory_ids))
-    found = shop.target.read(space, ids) if ids else []
-    return [memory_id for memory_id, stored in zip(ids, found, strict=True) if stored is not None]

@@ -10,7 +10,7 @@ import typer
 from bridge.cli.options import ConfigFile, LedgerOnly, existing_ledger, load, open_book
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
-from bridge.ledger import RESYNC_ASKED
+from bridge.ledger import RESYNC_ASKED, Generations
 
 
 def resync(
@@ -37,15 +37,13 @@ def resync(
     for name in tables:
         if name not in known:
             raise ConfigError(f"{name} is no table of this ledger", hint=f"There is: {', '.join(sorted(known))}.")
+        if name in Generations(book).choices().removed:
+            raise ConfigError(f"{name} was removed", hint=f"engram-bridge add {name} carries it again.")
     running = book.held_by()
     for name in tables:
         book.put_facts({f"resync:{known[name].number}": RESYNC_ASKED})
     book.close()
-    stopped = [name for name in tables if known[name].state == "stopped"]
-    if running and stopped:
-        make_console().print(f"stop the running bridge and start it again: {', '.join(stopped)} begin(s) anew behind a barrier")
-    begins = "now" if running else "with the next run"
-    make_console().print(f"{len(tables) - len(stopped if running else [])} table(s) will be read again, {begins}")
+    make_console().print(f"{len(tables)} table(s) will be read again, {'now' if running else 'with the next run'}")
     return 0
 
 
