@@ -53,6 +53,8 @@ class Lookout:
             tables = catalogs.load(connection, only=[plan.table.oid for plan in changed]).tables
             position = reached(connection)  # whatever these shapes show was committed before it
             carried = []
+            kept = keeper.ledger.facts()
+            harmless: dict[str, str] = {}
             for plan in changed:  # before any plan is made anew: what the configuration says of a stopped table counts no more
                 shape, table = shapes.get(plan.table.oid), tables.get((plan.table.schema, plan.table.name))
                 reason = self._reason(connection, plan, shape, now)
@@ -60,8 +62,10 @@ class Lookout:
                     keeper.stop_table(plan, reason or GONE)
                 elif (unfit := misfit(plan, table)) is not None:
                     keeper.stop_table(plan, unfit)
-                elif self._act(plan, shape, position):
+                elif self._act(plan, shape, position, kept, harmless):
                     carried.append((plan, table))
+            if harmless:
+                keeper.ledger.put_facts(harmless)
         relinked = []
         for plan, table in carried:
             if news(plan, table):
@@ -107,22 +111,25 @@ class Lookout:
             return f"the publication {publication} sends changes of its partitions under the partitions' names"
         return faults(shape)
 
-    def _act(self, plan: TablePlan, shape: Shape, position: Lsn) -> bool:
-        """Queue what the difference to the kept shape asks for, and keep the new one; False when it stops the table."""
+    def _act(self, plan: TablePlan, shape: Shape, position: Lsn, kept: Mapping[str, str], harmless: dict[str, str]) -> bool:
+        """Queue what the difference to the kept shape asks for, and keep the new one with it; False when it stops the table.
+
+        A shape that asks for nothing goes to `harmless`, to be kept with the others like it in one step.
+        """
         keeper = self.keeper
         name, fact = f"shape:{plan.number}", shape.fact(self.epoch)
-        known = keeper.ledger.facts().get(name)
+        known = kept.get(name)
         if known == fact:
             return True
         if known is None:
-            keeper.ledger.put_facts({name: fact})
+            harmless[name] = fact
             return True
         verdict = judge(known, shape, self.epoch)
         if verdict.act is Act.STOP or (verdict.act is not Act.NOTHING and plan.keyless):
             keeper.stop_table(plan, verdict.why if verdict.act is Act.STOP else f"{verdict.why}: {UNTOLD}")
             return False
         if verdict.act is Act.NOTHING:
-            keeper.ledger.put_facts({name: fact})
+            harmless[name] = fact
             return True
         logger.info("a table is read again: %s", verdict.why, extra={"table": plan.table.label})
         wish = {Act.LOAD: RESYNC_ASKED, Act.LOAD_BEHIND: RESYNC_BEHIND}.get(verdict.act, f"catalogue@{position}")
