@@ -24,6 +24,8 @@ from bridge.workshop import Workshop
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+SETTLE_SECONDS = 0.05
+"""How often it is looked whether a comparison has ended: so much longer, at most, its table's reads go elsewhere."""
 
 
 @dataclass(slots=True)
@@ -87,9 +89,13 @@ class TargetWatch:
         return not self.jobs
 
     def _run(self) -> None:
-        while not self._ending.wait(POLL_SECONDS if not self.jobs else POLL_SECONDS / 4):
+        asked = 0.0
+        while not self._ending.wait(SETTLE_SECONDS if self.jobs else POLL_SECONDS):
             try:
-                self.look()
+                if time.monotonic() - asked >= POLL_SECONDS / 4:
+                    asked = time.monotonic()
+                    self.look()
+                self.settle()
             except TargetUnavailable as error:
                 if self.reachable:
                     logger.warning("the target cannot be reached: %s", error, extra={"hint": error.hint})

@@ -1,0 +1,142 @@
+"""Repair after a restart of the target: until every space is compared and mended, against listing it and fetching what differs.
+
+The rows are loaded by a bridge, some are changed and some deleted. The server then forgets what a real one forgets at a restart:
+the changed rows are old again, the deleted ones are back. A bare client that knows which they are lists every space and fetches
+those rows; the bridge has to find out, and to write and forget them as well, with proof.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from bench.assembly import config_for
+from bench.database import execute, make_narrow, server
+from bench.figures import Figure, Say, Scale, median
+from bench.ingest import wait
+from bridge.config import Config
+from bridge.engram.client import PAGE
+from bridge.running import LANE_THREADS, Bridge, prepare
+from bridge.sandbox.engram.process import SandboxEngram
+
+GOAL = 2.0
+SIZES = ((10_000, 1), (100_000, 8))
+"""Rows, and the spaces that they are spread over."""
+
+CHANGED, DELETED = 100, 200
+"""One row of so many."""
+
+
+def run(scale: Scale, say: Say) -> list[Figure]:
+    """Each size, or the one that is asked for. The sandbox alone: a real server is not ours to restart."""
+    sizes = SIZES if scale.rows is None else ((scale.rows, 1 if scale.rows <= 20_000 else 8),)
+    with server() as postgres:
+        return [_figure(scale, say, postgres.url(), rows, shards) for rows, shards in sizes]
+
+
+def _figure(scale: Scale, say: Say, url: str, rows: int, shards: int) -> Figure:
+    ours, bare = [], []
+    table = f"repair_{rows}"
+    with tempfile.TemporaryDirectory(prefix="engram-bridge-bench-") as folder, SandboxEngram(Path(folder) / "engram") as engram:
+        config = config_for(
+            url,
+            table,
+            Path(folder) / "ledger.db",
+            shards=shards,
+            http=engram.http,
+            grpc=engram.grpc,
+            capacity=100_000,
+            limit=90_000,
+            rewrite_share=0,
+        )
+        say(f"repair of {rows} rows in {shards} space(s): loading")
+        make_narrow(url, table, rows)
+        differing = _load_and_change(config, url, table)
+        for repetition in range(scale.times(3)):
+            say(f"repair of {rows} rows in {shards} space(s), repetition {repetition + 1}")
+            engram.kill()
+            engram.start()
+            with _prepared(config) as bridge:
+                bare.append(_list_and_get(engram.http, _by_space(bridge, differing)))
+                started = time.perf_counter()
+                bridge.start()
+                wait(bridge, lambda: bridge.watch.repaired)  # called before the next bridge is made
+                ours.append(time.perf_counter() - started)
+            assert bridge.recorder.changes == 0
+        execute(url, f"select pg_drop_replication_slot('{config.source.slot}')", f"drop publication {config.source.publication}")
+    ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
+    return Figure(
+        name=f"repair-{rows}",
+        what=f"repair of {rows} rows after a restart of the target, against listing them and fetching what differs",
+        unit="s",
+        ours=ours,
+        bare=bare,
+        goal=f"<= {GOAL:g}",
+        met=ratio <= GOAL,
+        notes={"rows": rows, "spaces": shards, "differing": len(differing)},
+    )
+
+
+@contextmanager
+def _prepared(config: Config) -> Iterator[Bridge]:
+    """A bridge that has opened its spaces and has not begun."""
+    bridge = prepare(config)
+    try:
+        yield bridge
+    finally:
+        bridge.stop()
+
+
+def _load_and_change(config: Config, url: str, table: str) -> list[str]:
+    """Load everything, change and delete some of it; answers the keys that a restart turns back."""
+    with _prepared(config) as bridge:
+        bridge.start()
+        wait(bridge, lambda: bridge.loader.finished and bridge.stream.connected and bridge.consistent)
+        time.sleep(0.1)  # until the sandbox has flushed its log
+        execute(
+            url,
+            f"update {table} set name = name || '!' where id % {CHANGED} = 0",
+            f"delete from {table} where id % {DELETED} = 1",
+        )
+        end = bridge.flush_position()
+        wait(bridge, lambda: bridge.recorder.confirmed >= end)
+        plan = bridge.plan.mapping.plans[f"public.{table}"]
+        keys = [key for shard in range(len(plan.spaces)) for key, _entry in bridge.ledger.scan(plan.number, shard)]
+    return [key for key in keys if int(key) % CHANGED == 0 or int(key) % DELETED == 1]
+
+
+def _by_space(bridge: Bridge, keys: list[str]) -> dict[str, list[str]]:
+    """The ids of these keys by the space that they are in."""
+    (plan,) = bridge.plan.mapping.plans.values()
+    found: dict[str, list[str]] = {space: [] for space in plan.spaces}
+    for key in keys:
+        found[plan.space_of(key)].append(plan.prefix + key)
+    return found
+
+
+def _list_and_get(http: str, ids: dict[str, list[str]]) -> float:
+    """Seconds that a bare client takes: one thread a space, as many as the bridge has lanes at work."""
+
+    def one(space: str) -> None:
+        with httpx.Client(base_url=http, timeout=60.0, headers={"X-Memory-Space": space}) as client:
+            offset = 0
+            while True:
+                memories = client.get("/api/v1/memories", params={"limit": PAGE, "offset": offset}).json()["memories"]
+                if len(memories) < PAGE:
+                    break
+                offset += PAGE
+            for memory_id in ids[space]:
+                assert client.get(f"/api/v1/memories/{quote(memory_id, safe='')}").status_code == 200
+
+    with ThreadPoolExecutor(min(LANE_THREADS, len(ids))) as threads:
+        started = time.perf_counter()
+        for done in [threads.submit(one, space) for space in ids]:
+            done.result()
+        return time.perf_counter() - started
