@@ -113,6 +113,7 @@ class TargetWatch:
         now = self.shop.target.epoch()
         if not self.reachable:
             logger.info("the target answers again")
+            self.pool.hurry()
         self.reachable = True
         if now != self.epoch:
             self._note(now, restarted=True)

@@ -241,22 +241,28 @@ class EngramTarget:
         return found
 
     def scan(self, space: str) -> Iterator[Stored]:
-        """See `Target.scan`."""
+        """See `Target.scan`. The next page is on its way while one is looked at."""
         assert space in self._opened, "a space is opened before it is read: a read would create it"
         offset = 0
+        ahead = self._pool.submit(self._page, space, offset)
         while True:
-            with policy.translated():
-                answer = self._http().get(
-                    "/api/v1/memories", params={"limit": PAGE, "offset": offset}, headers={"X-Memory-Space": space}, timeout=CALL
-                )
-                if answer.status_code != 200:
-                    raise policy.unexpected(answer.status_code, f"listing the space {space}")
-            with _in_its_form(f"the space {space}"):
-                memories = [Stored(memory["id"], memory["content"]) for memory in answer.json()["memories"]]
+            memories = ahead.result()
+            offset += PAGE
+            if len(memories) == PAGE:
+                ahead = self._pool.submit(self._page, space, offset)
             yield from memories
             if len(memories) < PAGE:
                 return
-            offset += PAGE
+
+    def _page(self, space: str, offset: int) -> list[Stored]:
+        with policy.translated():
+            answer = self._http().get(
+                "/api/v1/memories", params={"limit": PAGE, "offset": offset}, headers={"X-Memory-Space": space}, timeout=CALL
+            )
+            if answer.status_code != 200:
+                raise policy.unexpected(answer.status_code, f"listing the space {space}")
+        with _in_its_form(f"the space {space}"):
+            return [Stored(memory["id"], memory["content"]) for memory in answer.json()["memories"]]
 
     # probing
 
