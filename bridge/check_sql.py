@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bridge.check import ACTIONS, Finding, quoted, source_findings
+from bridge.check_plugin import plugin_findings
 from bridge.check_server import ABSENCE_SECONDS, proposed_limit
 from bridge.facts import Facts, PublicationFacts, RoleFacts, ServerFacts, TableFacts
 from bridge.schema import Table
@@ -148,7 +149,9 @@ def _identified(facts: TableFacts) -> bool:
 
 
 def _decisions(facts: Facts) -> Iterator[str]:
-    open_ones = [found for found in source_findings(facts) if found.level == "error" and not _decided(found)]
+    open_ones = [
+        found for found in source_findings(facts) + plugin_findings(facts) if found.level == "error" and not _decided(found)
+    ]
     if open_ones:
         yield "-- No statement can decide these; `engram-bridge check` tells more."
     for found in open_ones:

@@ -38,9 +38,24 @@ from bridge.wiring import chosen_models, open_embedders
 def run(config: Config) -> Report:
     """Everything that can be known before the first row. Raises nothing for what it finds: that stands in the report."""
     findings: list[Finding] = []
+    facts, mapping = _source(config, findings)
+    ledger = facts.ledger
+    assert ledger is not None
+    spaces = mapping.spaces if mapping is not None else []
+    facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
+    if any(model != HASHING for model in config.models):
+        facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
+    findings += _model_findings(config, facts.tables, ledger)
+    facts = renewed(facts)
+    for rules in (source_findings, plugin_findings, place_findings, server_findings):
+        findings += rules(facts)
+    return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
+
+
+def _source(config: Config, findings: list[Finding]) -> tuple[Facts, Mapping | None]:
+    """What ledger and source say, and the mapping if there can be one; a source that cannot be asked becomes a finding."""
     ledger = ledger_facts(config.ledger)
     facts = Facts(config.source.slot, config.source.publication, ledger=ledger, plugin=config.source.plugin)
-    answers: SourceAnswers | None = None
     try:
         with connect(config.source.url, application_name="engram-bridge check") as connection:
             answers = collect_source(connection, config.source.slot, config.source.publication, config.source.plugin)
@@ -49,30 +64,20 @@ def run(config: Config) -> Report:
             if answers.server.version >= OLDEST:
                 facts = _with_server(facts, config, connection, answers)
         ledger = ledger_facts(config.ledger)  # once more: a run beside us moves it on, always before the slot
-        facts = replace(
-            facts,
-            ledger=ledger,
-            server=answers.server,
-            role=answers.role,
-            slot=answers.slot,
-            publication=answers.publication,
-            tables=tuple(tables),
-        )
     except BridgeError as error:
         code = "source.unreachable" if isinstance(error, Transient) else "source.refused"
         findings.append(_told(error, code, "source"))
-        mapping = None
-    spaces = mapping.spaces if mapping is not None else []
-    facts = replace(facts, target=target_facts(config.target, spaces, ledger.ledger_id))
-    if any(model != HASHING for model in config.models):
-        facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
-    findings += _model_findings(config, facts.tables, ledger)
-    facts = renewed(facts)
-    findings += source_findings(facts)
-    findings += plugin_findings(facts)
-    findings += place_findings(facts)
-    findings += server_findings(facts)
-    return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
+        return facts, None
+    facts = replace(
+        facts,
+        ledger=ledger,
+        server=answers.server,
+        role=answers.role,
+        slot=answers.slot,
+        publication=answers.publication,
+        tables=tuple(tables),
+    )
+    return facts, mapping
 
 
 def statements(config: Config, role: str | None = None) -> str:
@@ -83,7 +88,7 @@ def statements(config: Config, role: str | None = None) -> str:
     findings: list[Finding] = []
     ledger = ledger_facts(config.ledger)
     with connect(config.source.url, application_name="engram-bridge check") as connection:
-        answers = collect_source(connection, config.source.slot, config.source.publication)
+        answers = collect_source(connection, config.source.slot, config.source.publication, config.source.plugin)
         tables, _mapping = _chosen(config, answers, ledger, findings)
         if answers.server.version < OLDEST:
             findings = source_findings(Facts("", "", server=answers.server, role=answers.role))
@@ -103,6 +108,7 @@ def statements(config: Config, role: str | None = None) -> str:
         tables=tuple(tables),
         ledger=ledger,
         wal=wal,
+        plugin=config.source.plugin,
     )
     return script(facts, make_role=found is None)
 
