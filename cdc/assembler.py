@@ -120,8 +120,12 @@ def _fitting(relation: Relation, row: Row) -> Row:
 
 
 def _completed(relation: Relation, new: Row, old: Row, *, full: bool) -> Row:
-    """`new` with unchanged values taken from `old`: from all of it when it is full, otherwise from its identity only."""
+    """`new` with unchanged values taken from `old`: from all of it when it is full, otherwise from its identity only.
+
+    A value that was left out is large, and so never NULL. NULL stands there in a key-only row that is called full: its partition
+    has another identity than the root, whose kind the message tells.
+    """
     return tuple(
-        before if value is UNCHANGED and (full or column.is_identity) else value
+        before if value is UNCHANGED and before is not None and (full or column.is_identity) else value
         for value, before, column in zip(new, old, relation.columns, strict=True)
     )

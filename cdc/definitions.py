@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
@@ -24,6 +25,9 @@ from bridge.changes import Relation, RelationColumn
 from bridge.errors import SourceUnavailable
 from bridge.postgres import connect, snapshot_sees, translated
 from cdc.wal2json_assembler import Definition, Name
+
+Face: TypeAlias = "tuple[int, int, str]"
+"""Oid of a table and of its root, and what changes with them."""
 
 MOMENT: Final = 0.5
 """Seconds that a commit's becoming visible is waited for when all its tables are known."""
@@ -66,6 +70,15 @@ COLUMNS: Final = """
 """
 
 
+@dataclass(slots=True)
+class _Known:
+    """What was found under a name, None when nothing was; the snapshot of the last look, and when the columns were read."""
+
+    face: Face | None
+    snapshot: str
+    read_at: float
+
+
 class Definitions:
     """Reads definitions over a connection of its own, opened at the first need. Used by the stream's thread. Close it."""
 
@@ -73,9 +86,15 @@ class Definitions:
         self._url = url
         self._tend = tend
         self._connection: psycopg.Connection | None = None
-        self._snapshot = "0:0:"
-        self._faces: dict[Name, tuple[int, int, str] | None] = {}
-        self._read_at = -OLDEST
+        self._known: dict[Name, _Known] = {}
+
+    def __len__(self) -> int:
+        """How many names are remembered."""
+        return len(self._known)
+
+    def clear(self) -> None:
+        """Forget all names."""
+        self._known.clear()
 
     def close(self) -> None:
         """Give the connection up."""
@@ -83,37 +102,47 @@ class Definitions:
             self._connection.close()
 
     def of(self, names: Iterable[Name], xids: Iterable[int], *, again: Collection[Name] = ()) -> dict[Name, Definition | None]:
-        """What may have changed of these tables, and of those asked for before, as new as these transactions.
+        """Those of these tables whose definition is new or has changed, as new as all of these transactions.
 
         `again`: tables that are read again though nothing shows that they have changed, as all are now and then. Raises
         SourceUnavailable, also while a transaction with an unknown table is not visible.
         """
-        new = [name for name in names if name not in self._faces]
-        unseen = [xid for xid in xids if not snapshot_sees(self._snapshot, xid)]
-        stale = time.monotonic() - self._read_at >= OLDEST
-        if not new and not unseen and not again and not stale:
+        now, xids = time.monotonic(), tuple(xids)
+        covered: dict[str, bool] = {}
+        asked: list[Name] = []
+        unread: list[Name] = []
+        for name in names:
+            known = self._known.get(name)
+            if known is None or name in again or now - known.read_at >= OLDEST:
+                unread.append(name)
+                asked.append(name)
+                continue
+            if known.snapshot not in covered:
+                covered[known.snapshot] = all(snapshot_sees(known.snapshot, xid) for xid in xids)
+            if not covered[known.snapshot]:
+                asked.append(name)
+        if not asked:
             return {}
-        asked = [*self._faces, *new]
-        faces = self._look(asked, unseen)
-        changed = [name for name in asked if stale or name in again or name in new or self._faces[name] != faces.get(name)]
-        definitions = self._read({name: faces.get(name) for name in changed})
-        self._faces = {name: faces.get(name) for name in asked}
-        if stale:
-            self._read_at = time.monotonic()
+        faces, snapshot = self._look(asked, xids)
+        unread += [name for name in asked if name in self._known and self._known[name].face != faces.get(name)]
+        definitions = self._read({name: faces.get(name) for name in unread})
+        for name in asked:
+            read_at = now if name in definitions else self._known[name].read_at
+            self._known[name] = _Known(faces.get(name), snapshot, read_at)
         return definitions
 
-    def _look(self, names: list[Name], xids: list[int]) -> dict[Name, tuple[int, int, str]]:
+    def _look(self, names: list[Name], xids: tuple[int, ...]) -> tuple[dict[Name, Face], str]:
         began = time.monotonic()
         while True:
             rows = self._rows(FACES, schemas=[schema for schema, _name in names], names=[name for _schema, name in names])
-            self._snapshot = rows[0][0]
+            snapshot = rows[0][0]
             faces = {(row[1], row[2]): (row[3], row[4], row[5]) for row in rows if row[1] is not None}
-            if all(snapshot_sees(self._snapshot, xid) for xid in xids):
-                return faces
+            if all(snapshot_sees(snapshot, xid) for xid in xids):
+                return faces, snapshot
             known = all(name in faces for name in names)
             waited = time.monotonic() - began
             if known and waited >= MOMENT:
-                return faces
+                return faces, snapshot
             if waited >= PATIENCE:
                 raise SourceUnavailable(
                     "a commit that names a table which is not known yet is in the WAL but not visible",
@@ -122,7 +151,7 @@ class Definitions:
             self._tend()
             time.sleep(INTERVAL)
 
-    def _read(self, faces: dict[Name, tuple[int, int, str] | None]) -> dict[Name, Definition | None]:
+    def _read(self, faces: dict[Name, Face | None]) -> dict[Name, Definition | None]:
         oids = sorted({oid for face in faces.values() if face is not None for oid in face[:2]})
         tables: dict[int, tuple[Any, ...]] = {}
         columns: dict[int, list[tuple[Any, ...]]] = {}

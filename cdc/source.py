@@ -25,6 +25,9 @@ WAKE_UP = 0.5
 
 MESSAGES_FROM = 140000
 
+MANY = 2000
+"""Names of tables that are remembered while wal2json sends their changes."""
+
 
 class Interpreter(Protocol):
     """Makes events of what a plugin sends."""
@@ -62,6 +65,8 @@ class _Wal2Json:
         self._definitions = Definitions(url, tend=tend)
 
     def events(self, raw: Sequence[Raw]) -> list[Event]:
+        if len(self._definitions) > MANY:
+            self._forget()
         decode, xid = self._decoder.decode, self._assembler.xid
         names, again, xids = set(), set(), {xid} if xid is not None else set()
         messages: list[tuple[Lsn, wal2json.Message | None]] = []
@@ -90,6 +95,12 @@ class _Wal2Json:
 
     def close(self) -> None:
         self._definitions.close()
+
+    def _forget(self) -> None:
+        """Begin anew with the tables, though not with the transaction: an application may make tables without end."""
+        self._decoder = wal2json.Decoder()
+        self._assembler.forget()
+        self._definitions.clear()
 
 
 class StreamSource:

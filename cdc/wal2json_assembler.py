@@ -97,6 +97,12 @@ class Wal2JsonAssembler:
                 self._definitions[name] = definition
                 self._generation += 1
 
+    def forget(self) -> None:
+        """Forget all definitions: each table that is named after it has to be defined, and is announced, again."""
+        self._definitions.clear()
+        self._announced.clear()
+        self._generation += 1
+
     def assemble(self, message: wal2json.Message, append: Callable[[Event], None]) -> None:
         """Append the events that this message makes; the table that it names has been defined.
 

@@ -224,6 +224,20 @@ def test_truncate_and_partitions_come_under_the_carried_names(stage: Stage) -> N
         assert [change.ordinal for change in changes(events)] == [1, 5]
 
 
+def test_a_partition_of_another_identity_than_its_root_loses_no_value(stage: Stage) -> None:
+    """The root's identity is full, the partition's is not: what an update of the key leaves out is not taken for NULL."""
+    stage.writer.execute("alter table event add big text")
+    stage.writer.execute("alter table event alter big set storage external")
+    stage.writer.execute("alter table event_2024 alter big set storage external")
+    stage.writer.execute("alter table event replica identity full")
+    stage.writer.execute("insert into event values (1, '2024-02-01', 'a', %s)", [BIG])
+    stage.writer.execute("update event set id = 2 where id = 1")
+    moved = changes(read_until(stage.stream(), commits(2)))[1]
+    assert moved.new == ("2", "2024-02-01", "a", UNCHANGED)
+    assert moved.old is not None
+    assert moved.old[:2] == ("1", "2024-02-01")
+
+
 def test_a_changed_definition_is_announced_before_its_first_row(stage: Stage) -> None:
     """After ALTER TABLE the relation comes again, with the new column, ahead of the rows that have it."""
     source = stage.stream()

@@ -23,6 +23,7 @@ from psycopg import sql
 from bridge.changes import UNCHANGED, Begin, Commit, Event, Heartbeat, Relation, RelationSeen, Row, RowChange, Truncated
 from bridge.postgres import connect
 from cdc import slot as slots
+from cdc import source
 from cdc.source import StreamSource, emit_heartbeat
 from tests.integration.typed_values import COLUMNS, SETUP
 
@@ -358,6 +359,16 @@ def test_both_plugins_tell_the_same(pair: Pair) -> None:
         turn += 1
     print(seen)
     assert seen["changes"] > 50
+
+
+def test_tables_are_forgotten_when_there_are_too_many(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything known of tables is dropped between two batches, in the middle of transactions too: the events are the same."""
+    monkeypatch.setattr(source, "MANY", 1)
+    monkeypatch.setattr(pair.streams["wal2json"], "_batch", 3)
+    keys = [("parted", (str(n), day)) for n in range(1, 4) for day in ("2024-05-01", "2025-05-01")]
+    keys += [("generated", (str(n),)) for n in range(1, 4)]
+    pair.write([[Step("insert", table, key, {"note": "a"}) for table, key in keys], [Step("delete", *one) for one in keys]])
+    assert compare(pair.read()) == 2 * len(keys)
 
 
 def test_announcements_come_before_what_they_announce(pair: Pair) -> None:

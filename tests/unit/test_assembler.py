@@ -83,10 +83,13 @@ def test_every_transaction_counts_anew_and_keeps_its_positions() -> None:
 
 @given(ROWS, ROWS)
 def test_a_full_old_row_completes_the_new_one(new: Row, old: Row) -> None:
-    """An unchanged value is the old one's when the old row is full, and sent values are never replaced."""
+    """An unchanged value is the old one's when the old row is full, and sent values are never replaced. It is never NULL: that is
+    what a key-only row of a partition has there, which is called full when its root's identity is."""
     (event,) = assemble(opened(), pgoutput.Update(7, new, old, True))
     assert isinstance(event, RowChange)
-    assert event.new == tuple(before if value is UNCHANGED else value for value, before in zip(new, old, strict=True))
+    assert event.new == tuple(
+        before if value is UNCHANGED and before is not None else value for value, before in zip(new, old, strict=True)
+    )
     assert (event.old, event.old_is_full) == (old, True)
 
 
