@@ -23,6 +23,7 @@ import psycopg
 
 from bridge import additions
 from bridge.adoption import Occupied, settle, survey
+from bridge.capacity import proposed_shards, rows_per_space
 from bridge.check import Finding
 from bridge.choices import ADDED, REMOVED
 from bridge.config import Config
@@ -295,6 +296,10 @@ class Alterations:
         if record.state != "loaded":
             self._tell(f"reshard {label}", "resharding waits until the table is loaded: %s", label)
             return
+        rows = sum(count for (number, _shard), count in self.ledger.live_counts().items() if number == record.number)
+        if rows_per_space(rows, shards) > self.shop.limit:
+            fit = f"engram-bridge reshard {label} {proposed_shards(rows, self.shop.limit)}"
+            raise ConfigError(f"{rows:,} rows in {shards} space(s): one may hold {self.shop.limit:,}", hint=f"{fit} would do.")
         now = self.shop.embedders.for_table(plan)
         if shards == len(record.spaces) and (model is None or self.shop.embedders.load(model).identity == now.identity):
             by = f", embedded by {now.embedder.name}" if model else ""

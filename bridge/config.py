@@ -163,7 +163,7 @@ class Table(_Section):
 
     space: str | None = Field(default=None, description="The Engram space; by default the table's name made valid.")
     shards: int = Field(
-        default=1, ge=1, le=256, description="Spaces that the table is spread over. Fixed once the table is loaded."
+        default=1, ge=1, le=256, description="Spaces that the table is spread over. Once it is loaded: `reshard`."
     )
     text: Names | None = Field(default=None, description="Columns whose text is embedded; by default all columns of text types.")
     timestamp: str | None = Field(

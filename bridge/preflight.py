@@ -32,6 +32,7 @@ from bridge.preflight_source import SourceAnswers, collect_source, for_role
 from bridge.preflight_target import target_facts
 from bridge.renewal import renewed
 from bridge.selection import select, table_options
+from bridge.spaces import TableOptions
 from bridge.wiring import chosen_models, open_embedders
 
 
@@ -149,12 +150,28 @@ def _chosen(
         )
     mapping = None
     identity = Identity(ledger.ledger_id or "check", config.migration or "check", "", config.target.space_prefix)
+    numbers = {table.label: number for number, table in enumerate(tables, 1)}
     try:
-        mapping = compile_mapping(tables, options, identity, {table.label: number for number, table in enumerate(tables, 1)})
+        mapping = compile_mapping(tables, options, identity, numbers)
+        homes = _resharded(mapping, ledger)
+        if homes:
+            options |= {label: replace(options.get(label, TableOptions()), shards=len(home)) for label, home in homes.items()}
+            mapping = compile_mapping(tables, options, identity, numbers, homes=homes)
     except BridgeError as error:
         findings.append(_told(error, "config.mapping", "tables"))
     spaces = {label: plan.spaces for label, plan in mapping.plans.items()} if mapping is not None else {}
     return [answers.table_facts(table, options.get(table.label), spaces.get(table.label, ())) for table in tables], mapping
+
+
+def _resharded(mapping: Mapping, ledger: LedgerFacts) -> dict[str, tuple[str, ...]]:
+    """Tables that live in other spaces than the configuration names, with its leave."""
+    return {
+        label: ledger.spaces[label]
+        for label, plan in mapping.plans.items()
+        if label in ledger.spaces
+        and ledger.spaces[label] != plan.spaces
+        and ledger.choices.accepts(label, ledger.spaces[label], plan.spaces)
+    }
 
 
 def _model_findings(config: Config, tables: Sequence[TableFacts], ledger: LedgerFacts) -> list[Finding]:

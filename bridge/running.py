@@ -15,7 +15,7 @@ from bridge import renewal
 from bridge.admission import admit
 from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
 from bridge.alterations import Alterations
-from bridge.check import Finding
+from bridge.check import Finding, setting
 from bridge.config import Config
 from bridge.connecting import Connector
 from bridge.embedding import Embedders
@@ -181,6 +181,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
             _tell_left_out(plan, faulty)
+            _tell_shards(plan)
             settle_models(ledger, plan.mapping.numbered.values(), embedders)
             spaces = _open_spaces(ledger, target, plan, occupied)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
@@ -223,6 +224,14 @@ def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
     for label, found in faulty.items():
         if label not in plan.records:
             logger.error("a table is not carried: %s", found.what, extra={"table": label, "hint": found.remedy})
+
+
+def _tell_shards(plan: Plan) -> None:
+    """The configuration may go on naming the number of before a reshard; that the ledger knows another is said."""
+    for label, one in plan.mapping.plans.items():
+        if one.options.shards != len(one.spaces):
+            remedy = f"Write {setting(label, f'shards: {len(one.spaces)}')} into the configuration."
+            logger.info("a table lives in %d space(s): %s", len(one.spaces), label, extra={"table": label, "hint": remedy})
 
 
 def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occupied) -> dict[str, bool]:

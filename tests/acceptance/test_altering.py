@@ -147,21 +147,28 @@ def test_references_and_changes_of_keys_hold_across_the_switch(make_rig: MakeRig
 
 def test_the_configuration_may_name_the_old_number_or_the_new_one(make_rig: MakeRig) -> None:
     """After a reshard while the bridge was down: both are accepted, any other is refused with the command that would do it."""
-    rig = make_rig()
+    rig = make_rig(target={"limit": 250}, tables={"notes": {"shards": 2}})
     make_notes(rig)
     rig.catch_up()
-    assert "with the next run" in asked(rig, "reshard", "notes", "2")
+    assert "with the next run" in asked(rig, "reshard", "notes", "3")
     rig.catch_up()
-    assert spaces_of(rig, "public.notes") == ("notes-g2-0", "notes-g2-1")
+    assert spaces_of(rig, "public.notes") == ("notes-g2-0", "notes-g2-1", "notes-g2-2")
     rig.prove()
-    configure(rig, tables={"notes": {"shards": 2}})
+    rig.catch_up()
+    assert "Write tables: {notes: {shards: 3}}" in rig.tail()
+    assert rig.command("check").returncode == 0
+    configure(rig, tables={"notes": {"shards": 3}})
     rig.sql("insert into notes values (1000, 'x', 'y')")
     rig.catch_up()
     rig.prove()
-    configure(rig, tables={"notes": {"shards": 3}})
-    refused(rig, 2, "public.notes", "engram-bridge reshard public.notes 3")
-    told = refused(rig, 2, "spread over 2", command=("reshard", "notes", "2"))
-    assert "error" in told
+    configure(rig, tables={"notes": {"shards": 4}})
+    refused(rig, 2, "public.notes", "engram-bridge reshard public.notes 4")
+    refused(rig, 2, "spread over 3", command=("reshard", "notes", "3"))
+    configure(rig, tables={"notes": {"shards": 2}})
+    asked(rig, "reshard", "notes", "1")
+    rig.catch_up()
+    assert "reshard was refused: 301 rows in 1 space(s): one may hold 250" in rig.command("status").stdout
+    assert len(spaces_of(rig, "public.notes")) == 3
 
 
 def test_a_table_is_added_while_the_bridge_runs_and_stays_so(make_rig: MakeRig) -> None:
