@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo soak test test-wal2json lint format bench proto clean
+.PHONY: install demo soak test test-ledger test-wal2json lint format bench proto clean
 
 install: $(STAMP)
 
@@ -45,6 +45,12 @@ WAL2JSON_TESTS ?= '$(ACCEPTANCE)/test_handover.py::test_snapshot_and_stream_meet
 	$(ACCEPTANCE)/test_ddl.py::test_definitions_that_change_while_the_bridge_runs
 test-wal2json: $(STAMP)
 	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(WAL2JSON_TESTS)
+
+# The same with bridges whose ledger is in PostgreSQL.
+LEDGER_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py tests/acceptance/test_ddl.py tests/acceptance/test_resync.py \
+	tests/acceptance/test_handover.py tests/acceptance/test_altering.py tests/acceptance/test_target_faults.py
+test-ledger: $(STAMP)
+	ENGRAM_BRIDGE_TEST_LEDGER=postgresql $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(LEDGER_TESTS)
 
 # One figure with ONLY=reader|reader-wal2json|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)

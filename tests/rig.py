@@ -61,6 +61,11 @@ class Rig:
         self.slot = slot
 
     @property
+    def has_ledger(self) -> bool:
+        """Whether the bridge has made its ledger."""
+        return ledger_exists(self.ledger_location)
+
+    @property
     def config(self) -> Config:
         """The configuration as the bridge reads it."""
         return configuration.load(self.file)
@@ -133,7 +138,7 @@ class Rig:
         while time.monotonic() < deadline:
             assert self.process is not None
             assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
-            if ledger_exists(self.ledger_location):
+            if self.has_ledger:
                 ledger = self.ledger()
                 try:
                     facts, epochs, gauges, records = ledger.facts(), ledger.epochs(), ledger.gauges(), ledger.tables()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from tests.rig import Rig
+from tests.rig import Rig, drop_ledger_database, ledger_database
+
+LEDGER = os.environ.get("ENGRAM_BRIDGE_TEST_LEDGER", "sqlite")
 
 
 class MakeRig(Protocol):
@@ -19,12 +22,16 @@ class MakeRig(Protocol):
 
 @pytest.fixture
 def make_rig(tmp_path: Path, database: str) -> Iterator[MakeRig]:
-    """A bridge, an Engram and a fresh database."""
+    """A bridge, an Engram and a fresh database; ENGRAM_BRIDGE_TEST_LEDGER=postgresql gives each ledger a database, too."""
     made: list[Rig] = []
+    ledgers: list[str] = []
 
     def make(source: str | None = None, **overrides: Any) -> Rig:
         folder = tmp_path / f"rig-{len(made)}"
         folder.mkdir()
+        if LEDGER == "postgresql" and "ledger" not in overrides:
+            ledgers.append(ledger_database(database))
+            overrides["ledger"] = ledgers[-1]
         rig = Rig(folder, source or database, **overrides)
         made.append(rig)
         return rig
@@ -32,3 +39,5 @@ def make_rig(tmp_path: Path, database: str) -> Iterator[MakeRig]:
     yield make
     for rig in made:
         rig.close()
+    for location in ledgers:
+        drop_ledger_database(database, location)

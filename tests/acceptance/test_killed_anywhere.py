@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from bridge.ledger.place import ledger_exists
 from bridge.sandbox import shop
 from tests.acceptance.conftest import MakeRig
 
@@ -39,7 +38,7 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(
             assert process.poll() is None, rig.tail()
             rig.kill()
             lived.append(life)
-            if ledger_exists(rig.ledger_location):
+            if rig.has_ledger:
                 ledger = rig.ledger()
                 facts, tables = ledger.facts(), ledger.tables()
                 ledger.close()

@@ -12,14 +12,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from bridge.ledger.place import ledger_exists
 from bridge.sandbox import shop
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_handover import MOVES, SLOW, TINY, move, until
 from tests.rig import Rig
 
-KILLS = 6
+KILLS = 5
 
 
 def confirmed(rig: Rig) -> int:
@@ -77,7 +76,7 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(make_rig: Ma
             time.sleep(chance.uniform(0.8, 3.0))
             assert process.poll() is None, rig.tail()
             rig.kill()
-            if ledger_exists(rig.ledger_location):
+            if rig.has_ledger:
                 assert rig.confirmed() <= confirmed(rig) or not confirmed(rig)
         application.stop()
     rig.catch_up()
@@ -135,29 +134,18 @@ def test_a_run_ends_in_time_while_its_ledger_is_away(make_rig: MakeRig, own_post
     rig.prove()
 
 
-def test_a_second_run_is_refused_and_told_whom_to_look_for(make_rig: MakeRig) -> None:
-    """As with a file: status names the process too, and the first goes on."""
-    rig = make_rig(ledger="postgresql")
-    rig.sql("create table things (id int primary key)", "insert into things select generate_series(1, 50)")
-    process = rig.start()
-    rig.wait_until_proven()
-    done = rig.command("run", "--until-caught-up")
-    assert done.returncode == 1
-    assert f"another run works with this ledger: process {process.pid} on" in done.stderr
-    assert rig.stop() == 0, rig.tail()
-    assert rig.command("run", "--until-caught-up").returncode == 0
-    rig.prove()
-
-
-def test_a_table_is_read_again_while_it_streams(make_rig: MakeRig) -> None:
-    """`resync` with what was damaged behind the bridge's back; asked by another process, through the ledger."""
+def test_what_other_processes_ask_and_are_refused(make_rig: MakeRig) -> None:
+    """A second run is refused and told whom to look for; a `resync` is asked through the ledger, and mends what was damaged."""
     rig = make_rig(ledger="postgresql")
     rig.sql(
         "create table notes (id int primary key, body text)",
         "insert into notes select n, 'note ' || n from generate_series(1, 300) n",
     )
-    rig.start()
+    process = rig.start()
     rig.wait_until_proven()
+    second = rig.command("run", "--until-caught-up")
+    assert second.returncode == 1
+    assert f"another run works with this ledger: process {process.pid} on" in second.stderr
     rig.engram.damage("notes", "notes_5", "remove")
     rig.engram.damage("notes", "notes_6", "content", content="spoilt")
     assert rig.command("resync", "public.notes").returncode == 0

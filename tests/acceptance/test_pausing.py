@@ -38,7 +38,7 @@ def test_a_paused_snapshot_reads_no_more_chunks_and_the_stream_goes_on(make_rig:
     rig.engram.faults([{"on": "Remember", "do": "slow", "seconds": 0.01}])
     rig.start()
     for _ in range(100):
-        if rig.ledger_path.exists() and loaded(rig) >= 3:
+        if rig.has_ledger and loaded(rig) >= 3:
             break
         time.sleep(0.1)
     assert rig.command("snapshot", "pause").returncode == 0

@@ -84,7 +84,7 @@ def test_a_restart_of_postgresql_is_waited_for(
 
 def chunks_of(rig: Rig) -> list[object]:
     """The chunk plan of the only table, [] before there is one."""
-    if not rig.ledger_path.exists():
+    if not rig.has_ledger:
         return []
     ledger = rig.ledger()
     try:

@@ -117,7 +117,7 @@ def test_killed_while_it_takes_over(make_rig: MakeRig) -> None:
         rig.start("--adopt")
         time.sleep(seconds)
         rig.kill()
-        if rig.ledger_path.exists() and ADOPTING in facts(rig):
+        if rig.has_ledger and ADOPTING in facts(rig):
             break
     rig.sql("truncate notes cascade", "insert into notes values (7, 'after')")
     for seconds in (1.0, 1.5):
