@@ -45,6 +45,7 @@ class Rig:
         self.ledger_path = folder / "ledger.db"
         self._ledger_database = ledger_database(source) if ledger == "postgresql" else None
         self.ledger_location = self._ledger_database or ledger or str(self.ledger_path)
+        self._ledgers: list[Ledger] = []
         self.file = folder / "bridge.yaml"
         self.log = folder / "bridge.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -184,8 +185,14 @@ class Rig:
         return int(row[0]) if row else 0
 
     def ledger(self) -> Ledger:
-        """The ledger, to read."""
-        return Ledger(self.ledger_location)
+        """The ledger, to read. Tests that only glance at it leave it open: its connections end when the next one is opened."""
+        self._end_ledgers()
+        self._ledgers.append(Ledger(self.ledger_location))
+        return self._ledgers[-1]
+
+    def _end_ledgers(self) -> None:
+        for ledger in self._ledgers:
+            ledger.engine.dispose()
 
     def evidence(self) -> list[TableEvidence]:
         """Compare everything."""
@@ -217,6 +224,7 @@ class Rig:
         """End everything, and drop the slot."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        self._end_ledgers()
         self.engram.stop()
         with contextlib.suppress(psycopg.OperationalError):  # a cluster of the test's own has ended before us, slot and all
             self._drop_slot()
