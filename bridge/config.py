@@ -16,11 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge import settings_file
-from bridge.embedding.options import EndpointOptions, ModelOptions
-from bridge.embedding.profiles import HASHING, is_endpoint
+from bridge.config_sections import Embedding, Section, model_checked, port_is_valid
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
 from bridge.postgres import password_free
@@ -35,11 +34,7 @@ UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 Names = tuple[str, ...]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Source(_Section):
+class Source(Section):
     """The PostgreSQL database that is carried."""
 
     url: str = Field(repr=False, description="PostgreSQL URI or keyword=value string. PGPASSWORD, PGPASSFILE and sslmode work.")
@@ -91,7 +86,7 @@ class Source(_Section):
         return password_free(self.url)
 
 
-class Target(_Section):
+class Target(Section):
     """The Engram server that is written."""
 
     http: str = Field(description="Base URL of Engram's HTTP side, such as http://127.0.0.1:7432.")
@@ -117,7 +112,7 @@ class Target(_Section):
     @classmethod
     def _is_http(cls, http: str) -> str:
         parts = urlsplit(http)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(http):
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid(http):
             raise ValueError("a URL such as http://127.0.0.1:7432")
         if parts.username or parts.password:
             raise ValueError("a URL without user and password: the key goes into target.api_key or ENGRAM_API_KEY")
@@ -126,7 +121,7 @@ class Target(_Section):
     @field_validator("grpc")
     @classmethod
     def _is_host_and_port(cls, grpc: str) -> str:
-        if not _port_is_valid(f"//{grpc}") or "/" in grpc or urlsplit(f"//{grpc}").port is None:
+        if not port_is_valid(f"//{grpc}") or "/" in grpc or urlsplit(f"//{grpc}").port is None:
             raise ValueError("host:port, without http://")
         return grpc
 
@@ -143,22 +138,14 @@ class Target(_Section):
         return self.grpc or f"{f'[{host}]' if ':' in host else host}:{GRPC_PORT}"
 
 
-def _port_is_valid(url: str) -> bool:
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        return False
-    return bool(urlsplit(url).hostname)
-
-
-class Columns(_Section):
+class Columns(Section):
     """Which columns of a table are carried."""
 
     include: Names | None = Field(default=None, description="Only these columns; by default all.")
     exclude: Names = Field(default=(), description="All but these columns. Key columns cannot be left out.")
 
 
-class Table(_Section):
+class Table(Section):
     """What differs from the defaults for one table."""
 
     space: str | None = Field(default=None, description="The Engram space; by default the table's name made valid.")
@@ -194,7 +181,7 @@ class Table(_Section):
     @field_validator("model")
     @classmethod
     def _without_credentials(cls, model: str | None) -> str | None:
-        return model if model is None else _model_checked(model)
+        return model if model is None else model_checked(model)
 
     @field_validator("confidence", mode="plain")
     @classmethod
@@ -225,90 +212,14 @@ class Table(_Section):
         )
 
 
-class Parked(_Section):
+class Parked(Section):
     """When keys that were set aside are tried again by themselves, if their reason can end without anybody doing anything."""
 
     retry_first: float = Field(default=30.0, gt=0, description="Seconds until the first time; then twice as long each time.")
     retry_last: float = Field(default=600.0, gt=0, description="Seconds that it is at most.")
 
 
-class Endpoint(_Section):
-    """An HTTP endpoint that embeds."""
-
-    kind: Literal["openai", "tei"] | None = Field(
-        default=None, description="openai (/v1/embeddings) or tei (/embed, text-embeddings-inference); by default found out."
-    )
-    name: str | None = Field(default=None, min_length=1, description="The model that is asked for, where one serves several.")
-    api_key: SecretStr | None = Field(default=None, description="Its key; by default the variable EMBEDDING_API_KEY.")
-    timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for an answer.")
-    batch: int = Field(default=32, ge=1, le=2048, description="Texts in one call.")
-    max_characters: int = Field(
-        default=0,
-        ge=0,
-        description="Characters where a text is cut, or a piece of it ends, for endpoints that refuse long ones; 0: none.",
-    )
-
-
-def _model_checked(model: str) -> str:
-    if is_endpoint(model):
-        parts = urlsplit(model)
-        if not _port_is_valid(model):
-            raise ValueError("a URL such as http://127.0.0.1:8080/v1/embeddings")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("a URL without user, password and query: the key goes into embedding.endpoint.api_key")
-    return model
-
-
-class Embedding(_Section):
-    """How texts become vectors."""
-
-    model: str = Field(
-        default=HASHING,
-        min_length=1,
-        description="hashing (built in, 512 dimensions); general, code, scientific, multilingual, minilm; the name of a "
-        "sentence-transformers model; a folder with one; or the URL of an endpoint.",
-    )
-    dimensions: int | None = Field(
-        default=None, ge=1, description="Shorten vectors to so many, for models trained for that; by default the model's own."
-    )
-    long_texts: Literal["cut", "pool"] = Field(
-        default="cut", description="What exceeds the model's window: cut, or pool (pieces that overlap, and their mean)."
-    )
-    device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps.")
-    batch_tokens: int | None = Field(
-        default=None, ge=16, description="Tokens of a batch, padding included; by default 2,048 on a CPU and 32,768 elsewhere."
-    )
-    cache: str | None = Field(
-        default=None, min_length=1, description="File of the vectors that are known already; by default beside the ledger."
-    )
-    cache_mb: int = Field(default=1024, ge=0, description="Megabytes that it may take; 0: none is kept.")
-    endpoint: Endpoint = Field(default=Endpoint(), description="How an endpoint is asked, when `model` is a URL.")
-
-    @field_validator("model")
-    @classmethod
-    def _without_credentials(cls, model: str) -> str:
-        return _model_checked(model)
-
-    def options(self) -> ModelOptions:
-        """The same for the embedders, which know no configuration."""
-        key = self.endpoint.api_key
-        return ModelOptions(
-            dimensions=self.dimensions,
-            long_texts=self.long_texts,
-            device=self.device,
-            batch_tokens=self.batch_tokens,
-            endpoint=EndpointOptions(
-                kind=self.endpoint.kind,
-                name=self.endpoint.name,
-                api_key=key.get_secret_value() if key else None,
-                timeout=self.endpoint.timeout,
-                batch=self.endpoint.batch,
-                max_characters=self.endpoint.max_characters,
-            ),
-        )
-
-
-class Snapshot(_Section):
+class Snapshot(Section):
     """How existing rows are read."""
 
     workers: int = Field(default=4, ge=1, le=64, description="Connections that read chunks at the same time.")
@@ -318,7 +229,7 @@ class Snapshot(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """The whole of `bridge.yaml`."""
 
     source: Source = Field(description="The PostgreSQL database: its URL, or {url, slot, publication}.")

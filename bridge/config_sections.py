@@ -1,0 +1,103 @@
+"""The section `embedding` of the configuration, and what all sections have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from bridge.embedding.options import EndpointOptions, ModelOptions
+from bridge.embedding.profiles import HASHING, is_endpoint
+
+
+class Section(BaseModel):
+    """A part of the configuration: its keys are known, and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def port_is_valid(url: str) -> bool:
+    """Whether a URL has a host, and a port that can be one if it has any."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return bool(urlsplit(url).hostname)
+
+
+class Endpoint(Section):
+    """An HTTP endpoint that embeds."""
+
+    kind: Literal["openai", "tei"] | None = Field(
+        default=None, description="openai (/v1/embeddings) or tei (/embed, text-embeddings-inference); by default found out."
+    )
+    name: str | None = Field(default=None, min_length=1, description="The model that is asked for, where one serves several.")
+    api_key: SecretStr | None = Field(default=None, description="Its key; by default the variable EMBEDDING_API_KEY.")
+    timeout: float = Field(default=30.0, gt=0, description="Seconds to wait for an answer.")
+    batch: int = Field(default=32, ge=1, le=2048, description="Texts in one call.")
+    max_characters: int = Field(
+        default=0,
+        ge=0,
+        description="Characters where a text is cut, or a piece of it ends, for endpoints that refuse long ones; 0: none.",
+    )
+
+
+def model_checked(model: str) -> str:
+    """The model as it was given. Raises ValueError for an endpoint's URL that is none, or that holds a secret."""
+    if is_endpoint(model):
+        parts = urlsplit(model)
+        if not port_is_valid(model):
+            raise ValueError("a URL such as http://127.0.0.1:8080/v1/embeddings")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("a URL without user, password and query: the key goes into embedding.endpoint.api_key")
+    return model
+
+
+class Embedding(Section):
+    """How texts become vectors."""
+
+    model: str = Field(
+        default=HASHING,
+        min_length=1,
+        description="hashing (built in, 512 dimensions); general, code, scientific, multilingual, minilm; the name of a "
+        "sentence-transformers model; a folder with one; or the URL of an endpoint.",
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="Shorten vectors to so many, for models trained for that; by default the model's own."
+    )
+    long_texts: Literal["cut", "pool"] = Field(
+        default="cut", description="What exceeds the model's window: cut, or pool (pieces that overlap, and their mean)."
+    )
+    device: str = Field(default="auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps.")
+    batch_tokens: int | None = Field(
+        default=None, ge=16, description="Tokens of a batch, padding included; by default 2,048 on a CPU and 32,768 elsewhere."
+    )
+    cache: str | None = Field(
+        default=None, min_length=1, description="File of the vectors that are known already; by default beside the ledger."
+    )
+    cache_mb: int = Field(default=1024, ge=0, description="Megabytes that it may take; 0: none is kept.")
+    endpoint: Endpoint = Field(default=Endpoint(), description="How an endpoint is asked, when `model` is a URL.")
+
+    @field_validator("model")
+    @classmethod
+    def _without_credentials(cls, model: str) -> str:
+        return model_checked(model)
+
+    def options(self) -> ModelOptions:
+        """The same for the embedders, which know no configuration."""
+        key = self.endpoint.api_key
+        return ModelOptions(
+            dimensions=self.dimensions,
+            long_texts=self.long_texts,
+            device=self.device,
+            batch_tokens=self.batch_tokens,
+            endpoint=EndpointOptions(
+                kind=self.endpoint.kind,
+                name=self.endpoint.name,
+                api_key=key.get_secret_value() if key else None,
+                timeout=self.endpoint.timeout,
+                batch=self.endpoint.batch,
+                max_characters=self.endpoint.max_characters,
+            ),
+        )
