@@ -64,7 +64,7 @@ class _Binding:
     when the old row counts always. `full`: the old row is the whole row.
     """
 
-    generation: int
+    generation: object
     relation: Relation | None = None
     new: tuple[int, ...] | None = None
     old: tuple[int, ...] | None = None
@@ -81,7 +81,7 @@ class Wal2JsonAssembler:
         self.xid: int | None = None
         self._definitions: dict[Name, Definition | None] = {}
         self._announced: dict[Name, Relation] = {}
-        self._generation = 0
+        self._generation = object()  # of all bindings that are in force
         self._begun: Lsn | None = None
         self._ordinal = 0
 
@@ -95,13 +95,13 @@ class Wal2JsonAssembler:
         for name, definition in definitions.items():
             if name not in self._definitions or self._definitions[name] != definition:
                 self._definitions[name] = definition
-                self._generation += 1
+                self._generation = object()
 
     def forget(self) -> None:
         """Forget all definitions: each table that is named after it has to be defined, and is announced, again."""
         self._definitions.clear()
         self._announced.clear()
-        self._generation += 1
+        self._generation = object()
 
     def assemble(self, message: wal2json.Message, append: Callable[[Event], None]) -> None:
         """Append the events that this message makes; the table that it names has been defined.
@@ -147,7 +147,7 @@ class Wal2JsonAssembler:
         ordinal = self._next_ordinal()
         form, new, old = message.form, message.new, message.old
         binding: _Binding | None = form.bound
-        if binding is None or binding.generation != self._generation:
+        if binding is None or binding.generation is not self._generation:
             binding = form.bound = self._bind(form, append)
         relation = binding.relation
         if relation is None:
@@ -195,7 +195,7 @@ class Wal2JsonAssembler:
 
     def _announce(self, relation: Relation, append: Callable[[Event], None]) -> Relation:
         self._announced[_name(relation)] = relation
-        self._generation += 1
+        self._generation = object()
         append(RelationSeen(relation))
         return relation
 
@@ -240,7 +240,7 @@ def _same_table(current: Relation, known: Relation) -> bool:
     return (current.oid, current.identity) == (known.oid, known.identity) and (known.identity == "f" or before == now)
 
 
-def _bound(form: wal2json.Form, definition: Definition, relation: Relation, generation: int) -> _Binding:
+def _bound(form: wal2json.Form, definition: Definition, relation: Relation, generation: object) -> _Binding:
     names = [column.name for column in relation.columns]
     there = {name: place for place, (name, _oid) in enumerate(form.columns or ())}
     here = {name: place for place, (name, _oid) in enumerate(form.identity or ())}
