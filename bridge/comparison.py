@@ -36,7 +36,7 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
         unseen.discard(stored.memory_id)
         known = expected.get(stored.memory_id)
         if known is not None:
-            if not shop.expected(known[2], stored.stamp()):
+            if not shop.holds(*known, stored):
                 suspects[stored.memory_id] = _suspicion(known[0], known[1])
             continue
         work = _unknown(shop, space, stored)

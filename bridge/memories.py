@@ -144,6 +144,20 @@ def split_content(content: str) -> tuple[str, str] | None:
     return None
 
 
+def bears(content: str, *, version: Version, body_digest: str, fixed: str, key: str, references_digest: str) -> bool:
+    """Whether a content is plainly what `stamp_content` makes of these, with a body and references of these digests.
+
+    At a third of the cost of reading its stamp, as whole spaces are compared. False says nothing: the constant part may have been
+    another one when it was written.
+    """
+    at = content.rfind(_MARK)
+    start = at + len(_MARK)
+    head = f'{{"v":"{version}","d":"{body_digest}","key":{encode_basestring(key)},{fixed}{_REFS}'
+    if at < 0 or not content.startswith(head, start) or not content.endswith("}}"):
+        return False
+    return digest(content[:at] + "}") == body_digest and digest(content[start + len(head) : -2]) == references_digest
+
+
 def read_stamp(content: str) -> Stamp | None:
     """The stamp of a content, or None when there is none that can be read."""
     parts = split_content(content)

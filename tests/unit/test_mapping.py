@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.errors import ConfigError
 from bridge.keys import join_key, split_key
 from bridge.mapping import Identity, Mapping, compile_mapping, epoch_seconds
-from bridge.memories import Edge, read_stamp, split_content
+from bridge.memories import Edge, bears, digest, read_stamp, split_content
 from bridge.schema import Column, ForeignKey, Table, TypeInfo
 from bridge.spaces import SPACE_NAME, TableOptions, space_name
 
@@ -216,6 +216,25 @@ def test_a_stamp_is_read_back_whatever_the_row_holds(name: str, bio: str) -> Non
     changed = read_stamp(content.replace('"id":1', '"id":2', 1))
     assert changed is not None
     assert not changed.intact
+
+
+@given(st.text(), st.data())
+def test_what_plainly_bears_a_stamp_is_the_content_that_was_written(name: str, data: st.DataObject) -> None:
+    """The cheap look at a list page says yes to a content as it was written, and to no other."""
+    plan = mapping(USERS).plans["public.users"]
+    memory = plan.memory(("1", name, ',"refs":[]', None), "1")
+    version, references = "0001:0000000000000010:00000001", '[{"columns":{"a":1,"refs":2}}]'
+    content = plan.content(memory, version, references)
+    place = data.draw(st.integers(0, len(content) - 1))
+    damaged = content[:place] + data.draw(st.sampled_from(["", "x", '"', "}", "1"])) + content[place + 1 :]
+
+    def plainly(given: str, fixed: str = plan.fixed) -> bool:
+        digests = {"body_digest": memory.digest, "references_digest": digest(references)}
+        return bears(given, version=version, fixed=fixed, key="1", **digests)
+
+    assert plainly(content)
+    assert plainly(damaged) is (damaged == content)
+    assert not plainly(content, plan.fixed.replace("ledger-1", "ledger-2"))
 
 
 @pytest.mark.parametrize(
