@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.changes import Row
-from bridge.errors import EmbeddingRefused, Fatal, MappingError, TargetRejected, TargetUnavailable
+from bridge.errors import EmbeddingRefused, Fatal, MappingError, SourceChanged, TargetRejected, TargetUnavailable
 from bridge.gate import Action, Entry, Parked, decide, expected_version, visible_needs
 from bridge.ledger import Outcome
 from bridge.lsn import Lsn, Version, is_snapshot
@@ -229,6 +229,8 @@ class StepBatch:
                     self._refresh_keyless(group)
                     continue
                 reading = self.shop.reader.read(plan.table, [plan.key_values(item.work.key) for item in group])
+            except SourceChanged:
+                raise  # not the row's fault
             except Fatal as error:
                 for item in group:
                     self._park(item, "unreadable", str(error))

@@ -4,7 +4,8 @@ A copy of a data directory that is put back has the system identifier and the ti
 when the copy was made, and new commits take positions that others had before. So the stream is asked for from where the *slot*
 stands. Where the ledger knows of a later commit, PostgreSQL has to send exactly that one again, at its position, by its
 transaction; what comes before it is applied and recorded, and is left out. Nothing is confirmed to the slot until it has come: it
-would be the evidence that goes. Where the ledger knows of none, nothing can have been lost, and all that comes is applied.
+would be the evidence that goes. Where the ledger knows of none, nothing can have been lost, and all that comes is applied. Either
+way the frontier begins anew where the slot stands: what the ledger had confirmed beyond it may be of a history that has ended.
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class ContinuedStream:
     def close(self) -> None:
         """See `ChangeSource.close`."""
         self._stream.close()
+
+    @property
+    def begins(self) -> Lsn:
+        """See `ChangeSource.begins`."""
+        return self._stream.begins
 
     @property
     def received(self) -> Lsn:

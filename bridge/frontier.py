@@ -108,13 +108,13 @@ class Frontier:
                 queue.append(token)
 
     def restart(self, start: Lsn) -> None:
-        """The stream begins again at `start`: what was open or waiting is delivered a second time."""
+        """The stream begins again at `start`: what was open or waiting, or lies behind it, is delivered a second time."""
         with self.lock:
             self._open = None
             for queue in self._queues.values():
                 queue.clear()
             for stage in STAGES:
-                self.positions[stage] = max(self.positions[stage], start)
+                self.positions[stage] = start
 
     def advance(self, stage: Stage) -> Lsn:
         """Move the stage's position over all that is done, and answer it."""

@@ -409,7 +409,7 @@ class Housekeeping:
         return (Work(plan, key, background=True, refresh=True) for key in keys)
 
     def _missing(self, plan: TablePlan) -> Iterator[Work]:
-        return missing_works(self.source.url, self.shop.ledger, plan, self.loader.version)
+        return missing_works(self.loader.url, self.shop.ledger, plan, self.loader.version)
 
     def _room(self) -> bool:
         """Wait until more may be put into the lanes; False when all is to end."""

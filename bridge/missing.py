@@ -10,7 +10,7 @@ import psycopg
 from bridge.ledger import Ledger
 from bridge.lsn import Version
 from bridge.mapping import TablePlan
-from bridge.postgres import connect
+from bridge.origin import Rows, open_rows
 from bridge.works import Kind, Work
 from snapshot.absent import absent_keys
 from snapshot.chunks import read_chunk
@@ -19,14 +19,14 @@ from snapshot.plan import Chunk
 PAGE = 5_000
 
 
-def missing_works(url: str, ledger: Ledger, plan: TablePlan, version: Version) -> Iterator[Work]:
+def missing_works(url: Rows, ledger: Ledger, plan: TablePlan, version: Version) -> Iterator[Work]:
     """A work for each key that the ledger expects, or has parked, and that no row of the table has. Raises SourceUnavailable.
 
     `version` is that of the snapshot's rows. Where nothing newer is known of a key, that it was absent from a statement is as
     good as a row that was found: what was inserted later comes by the stream. Where something is, the row is read again by its
     key; in a table without a key it is left alone, for then its latest change came by the stream.
     """
-    with connect(url, application_name="engram-bridge resync") as connection:
+    with open_rows(url, "engram-bridge resync") as connection:
         if plan.keyless:
             there = {plan.key_of(row) for row in read_chunk(connection, plan.table, Chunk(0, None, None))}
             gone: Iterable[str] = (key for key in _expected(ledger, plan) if key not in there)

@@ -46,6 +46,7 @@ class Recorder:
         self._condition = threading.Condition()
         self._submissions: list[_Submission] = []
         self._chunks: list[ChunkToken] = []
+        self._stepping = threading.Lock()
         self._ending = False
         self._thread: threading.Thread | None = None
         self.refresh: Callable[[list[Key]], None] = lambda _keys: None
@@ -68,6 +69,12 @@ class Recorder:
             self._condition.notify_all()
         if self._thread is not None:
             self._thread.join()
+
+    def restart(self, start: Lsn) -> None:
+        """The stream begins again at `start`. What is sent again counts again, so nothing behind it may be confirmed before."""
+        with self._stepping:
+            self._frontier.restart(start)
+            self.confirmed = start
 
     def watch(self, chunk: ChunkToken) -> None:
         """Record this chunk as done once each of its rows is."""
@@ -104,7 +111,8 @@ class Recorder:
             submissions, self._submissions = self._submissions, []
             chunks = list(self._chunks)
         try:
-            self._record(submissions, chunks)
+            with self._stepping:
+                self._record(submissions, chunks)
         except Exception as unexpected:
             if not isinstance(unexpected, BridgeError):
                 logger.exception("the recorder ended")

@@ -33,6 +33,7 @@ from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
 from bridge.mapping import TablePlan
 from bridge.models import settle_models
+from bridge.origin import Origin
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
@@ -256,14 +257,16 @@ def _assemble(
     embedders: Embedders,
     spaces: dict[str, bool],
 ) -> Bridge:
-    frontier = Frontier(int(ledger.facts()["confirmed"]))
+    known = ledger.facts()
+    origin = Origin(config.source.url, known["system_identifier"], int(known["timeline"]))
+    frontier = Frontier(int(known["confirmed"]))
     recorder = Recorder(ledger, frontier)
     shop = Workshop(
         ledger=ledger,
         recorder=recorder,
         target=target,
         embedders=embedders,
-        reader=Refresher(config.source.url),
+        reader=Refresher(origin),
         mapping=plan.mapping,
         confidence=target.confidence,
         limit=config.target.limit,
@@ -279,7 +282,7 @@ def _assemble(
     keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
     loader = Loader(
-        url=config.source.url,
+        url=origin,
         ledger=ledger,
         recorder=recorder,
         pool=pool,

@@ -41,6 +41,10 @@ class ChangeSource(Protocol):
         """End the stream."""
 
     @property
+    def begins(self) -> Lsn:
+        """Where it begins: at the position that was asked for, or before it, where the slot stands."""
+
+    @property
     def received(self) -> Lsn:
         """The highest position read off the wire."""
 
@@ -117,7 +121,7 @@ class Stream:
         """One connection, until it breaks or the run ends."""
         start = self.recorder.confirmed
         self._source = source = self.connect(start)
-        self.frontier.restart(start)
+        self.recorder.restart(source.begins)
         self.intake.restart()
         self.connected = True
         self.reconnects += 1

@@ -134,6 +134,7 @@ class StreamSource:
         )
         self._interpreter: Interpreter = _Wal2Json(url, self._reader.tend) if plugin == WAL2JSON else _PgOutput()
         self._batch = batch
+        self._begins = start
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +171,11 @@ class StreamSource:
         """End without telling the slot anything."""
         self._interpreter.close()
         self._reader.abandon()
+
+    @property
+    def begins(self) -> Lsn:
+        """Where it begins."""
+        return self._begins
 
     @property
     def received(self) -> Lsn:

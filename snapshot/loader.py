@@ -18,14 +18,14 @@ from itertools import islice
 import psycopg
 
 from bridge.changes import Row
-from bridge.errors import BridgeError, Fatal, LedgerError, MappingError, SourceUnavailable, defect
+from bridge.errors import BridgeError, Fatal, LedgerError, MappingError, SourceChanged, SourceUnavailable, defect
 from bridge.frontier import ChunkToken, Token
 from bridge.intake import ROOM_EVERY, row_size
 from bridge.ledger import ChunkRecord, Ledger
 from bridge.lsn import Version
 from bridge.mapping import TablePlan
+from bridge.origin import Rows, open_rows
 from bridge.pool import LanePool
-from bridge.postgres import connect
 from bridge.recorder import Recorder
 from bridge.unchanged import Differing, differing
 from bridge.works import Kind, Work
@@ -61,7 +61,7 @@ class Loader:
     read again as well.
     """
 
-    url: str
+    url: Rows
     ledger: Ledger
     recorder: Recorder
     pool: LanePool
@@ -134,7 +134,7 @@ class Loader:
 
     def rows(self, plan: TablePlan) -> Iterator[Row]:
         """All rows of a table, in one COPY. Raises SourceUnavailable and Fatal."""
-        with connect(self.url, application_name="engram-bridge reload") as connection:
+        with open_rows(self.url, "engram-bridge reload") as connection:
             yield from read_chunk(connection, plan.table, Chunk(0, None, None))
 
     def _queue_chunks(self, plan: TablePlan) -> None:
@@ -158,14 +158,14 @@ class Loader:
                 time.sleep(0.05)
                 continue
             try:
-                connection = connection or connect(self.url, application_name="engram-bridge snapshot")
+                connection = connection or open_rows(self.url, "engram-bridge snapshot")
                 self._do(connection, *task)
             except SourceUnavailable as error:
                 logger.warning("the snapshot waits: %s", error, extra={"table": task[0].table.label})
                 connection = self._drop(connection)
                 self._again(task)
                 self._ending.wait(RETRY_SECONDS)
-            except LedgerError as error:
+            except (LedgerError, SourceChanged) as error:
                 self.failure = error
             except (Fatal, MappingError) as error:
                 if self.pool.failure is not None or self.recorder.failure is not None:

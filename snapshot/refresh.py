@@ -19,7 +19,8 @@ from psycopg import sql
 from bridge.changes import Row
 from bridge.errors import SourceUnavailable
 from bridge.lsn import Lsn
-from bridge.postgres import connect, snapshot_sees
+from bridge.origin import Rows, open_rows
+from bridge.postgres import snapshot_sees
 from bridge.schema import Table
 from snapshot.chunks import reached
 from snapshot.keys import ALIAS, cast, column_list, compare, relation
@@ -43,7 +44,7 @@ class Reading:
 class Refresher:
     """Reads rows of the primary again, from any number of threads over at most `size` connections. Close it at the end."""
 
-    def __init__(self, url: str, *, size: int = 4) -> None:
+    def __init__(self, url: Rows, *, size: int = 4) -> None:
         self._url = url
         self._free = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
@@ -113,7 +114,7 @@ class Refresher:
             with self._lock:
                 conn = self._idle.pop() if self._idle else None
             if conn is None:
-                conn = connect(self._url, application_name="engram-bridge refresh")
+                conn = open_rows(self._url, "engram-bridge refresh")
             try:
                 yield conn
             except BaseException:

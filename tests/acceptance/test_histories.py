@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, SourceChanged, SourceUnavailable
+from bridge.origin import Origin
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_new_slot import drop_slot, embedded, new_slot, versions
@@ -44,13 +46,23 @@ def mended(rig: Rig, *arguments: str, written: int) -> None:
     rig.prove()
 
 
-def test_a_promoted_standby_is_found_and_mended(own_postgres: SandboxPostgres, make_rig: MakeRig, tmp_path: Path) -> None:
+def test_a_promoted_standby_is_found_and_mended(
+    own_postgres: SandboxPostgres, make_rig: MakeRig, tmp_path: Path, database: str
+) -> None:
     """A real one, that has not seen the primary's last commits: the run that is led to it applies nothing, and afterwards Engram
-    is as the new primary. Rows that only the old one had go, rows that are the same are not embedded."""
+    is as the new primary. Rows that only the old one had go, rows that are the same are not embedded. Connections that rows are
+    read over find the same by themselves: a list of hosts could lead them elsewhere."""
     rig = begun(make_rig, own_postgres)
     standby = standby_of(own_postgres, tmp_path / "standby")
     try:
         wait_for_standby(own_postgres, standby)
+        facts = rig.ledger().facts()
+        ours = Origin(own_postgres.url(), facts["system_identifier"], int(facts["timeline"]))
+        ours.connect("test").close()
+        with pytest.raises(SourceUnavailable, match="a standby here"):
+            replace(ours, url=standby.url()).connect("test")
+        with pytest.raises(SourceChanged, match="another system"):
+            replace(ours, url=database).connect("test")
         standby.stop()
         rig.sql("update notes set body = 'never replicated' where id <= 5", "insert into notes values (1000, 'never replicated')")
         rig.catch_up()
@@ -61,6 +73,8 @@ def test_a_promoted_standby_is_found_and_mended(own_postgres: SandboxPostgres, m
         rig.source = standby.url()
         configure(rig, source={"url": rig.source})
         promote(standby)
+        with pytest.raises(SourceChanged, match="on timeline 2, the ledger's is 1"):
+            replace(ours, url=standby.url()).connect("test")
         rig.sql("insert into notes values (2000, 'on the new primary')")
         finds(rig, "the server is on timeline 2, the ledger on 1", "engram-bridge resync --new-slot")
         mended(rig, written=5 + 1)
@@ -130,6 +144,18 @@ def test_an_older_copy_that_lost_nothing_is_followed(own_postgres: SandboxPostgr
     finds(rig, "its WAL ends at")
     rig.sql("create table others (id int)", "insert into others select generate_series(1, 40000)")
     assert rig.flush() > confirmed
+    rig.engram.faults([{"on": "*", "do": "slow", "seconds": 30}])  # nothing can be proven: nothing may be confirmed
+    before = rig.confirmed()
+    assert before < confirmed
+    rig.start()
+    deadline = time.monotonic() + 30
+    while "streaming" not in rig.tail().rpartition("a run begins")[2]:
+        assert time.monotonic() < deadline, rig.tail()
+        time.sleep(0.1)
+    time.sleep(3.0)
+    assert rig.confirmed() < confirmed
+    rig.kill()
+    rig.engram.faults()
     rig.catch_up()
     rig.prove()
 

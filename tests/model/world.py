@@ -379,7 +379,7 @@ class World:
     def reconnect(self) -> None:
         """The stream breaks and begins again at the confirmed position; what waits in the lanes stays there."""
         start = self.recorder.confirmed
-        self.frontier.restart(start)
+        self.recorder.restart(start)
         self.intake.restart()
         self.intake.accept([RelationSeen(RELATION)])
         self.delivered = next((n for n, t in enumerate(self.postgres.wal) if t.end_lsn > start), len(self.postgres.wal))

@@ -15,6 +15,7 @@ from bridge.lsn import Lsn
 class Scripted:
     """A change source that gives what it is told to, and keeps what was confirmed."""
 
+    begins: Lsn = 0
     received: Lsn = 0
     silence = 0.0
 
