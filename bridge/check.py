@@ -167,7 +167,7 @@ def _slot(name: str, slot: SlotFacts, facts: Facts) -> Iterator[Finding]:
             "slot.unknown",
             name,
             f"the slot {name} exists, but this ledger did not make it{user}",
-            f"Use the ledger it belongs to. {other}",
+            f"Use the ledger it belongs to. {other} If that ledger is lost, drop the slot and start `run --adopt`.",
         )
     ours = facts.ledger is not None and facts.ledger.holder is not None and facts.ledger.slot == name
     if slot.holder is not None and not ours:

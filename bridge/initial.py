@@ -13,7 +13,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.check import OLDEST
-from bridge.config import Source
+from bridge.config import Source, Target
 from bridge.draft import Draft, propose, render
 from bridge.errors import CheckFailed, ConfigError
 from bridge.facts import Facts
@@ -49,6 +49,10 @@ def addresses(source: str | None, target: str | None, environment: Mapping[str, 
         raise ConfigError(
             "the source is no PostgreSQL connection string", hint="Give --source postgresql://user@host:5432/database."
         ) from None
+    try:
+        Target.model_validate({"http": target or USUAL_TARGET})
+    except ValueError:
+        raise ConfigError("the target is no HTTP URL", hint="Give --target http://host:7432.") from None
     secret = not SECRETS.isdisjoint(conninfo_to_dict(url))
     shown = f"${{{SOURCE_VARIABLE}}}"
     if source is not None:

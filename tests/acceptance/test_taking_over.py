@@ -77,17 +77,20 @@ def facts(rig: Rig) -> dict[str, str]:
 
 def test_a_lost_ledger_is_followed_by_one_that_takes_over(make_rig: MakeRig) -> None:
     """`run` refuses with both remedies; `--adopt` ends proven: what is gone is forgotten, all bears the new stamp."""
-    rig = make_rig()
+    rig = make_rig(tables={"log": {"duplicates": "collapse"}, "marks": {"shards": 2}})
+    rig.sql("create table log (line text)", "alter table log replica identity full", "insert into log values ('a'), ('a'), ('b')")
     ledger_lost(rig)
+    rig.sql("delete from log where line = 'b'", "insert into log values ('c')")
     old = set(stamps(rig, "notes").values())
     assert len(old) == 1
     refused(rig, 1, "holds memories of another ledger", "run --adopt", "run --wipe")
     assert set(stamps(rig, "notes").values()) == old
     rig.catch_up_with("--adopt")
     evidence = {one.table: one for one in rig.prove()}
-    assert evidence["public.notes"].rows == 270
+    assert (evidence["public.notes"].rows, evidence["public.log"].rows) == (270, 2)
     mine = facts(rig)
-    assert set(stamps(rig, "notes").values()) == set(stamps(rig, "marks").values()) == {mine["ledger_id"]}
+    for space in ("notes", "marks-0", "marks-1", "log"):
+        assert set(stamps(rig, space).values()) == {mine["ledger_id"]}
     assert json.loads(mine[ADOPTED]) == sorted(old)
     assert ADOPTING not in mine
     assert "notes_50" not in stamps(rig, "notes")

@@ -37,7 +37,7 @@ def _as(url: str, **parts: str) -> str:
     return make_conninfo("", **{name: str(value) for name, value in (conninfo_to_dict(url) | parts).items()})
 
 
-def _script(folder: Path, url: str, *arguments: str, **keys: object) -> str:
+def _script(folder: Path, url: str | dict[str, str], *arguments: str, **keys: object) -> str:
     path = folder / "bridge.yaml"
     path.write_text(yaml.safe_dump({"source": url, "target": NOWHERE, "ledger": str(folder / "l.db"), **keys}))
     command = [sys.executable, "-m", "bridge", "check", "--sql", "--config", str(path), *arguments]
@@ -130,6 +130,10 @@ def test_what_has_to_be_decided_is_a_comment(database: str, tmp_path: Path) -> N
     assert "-- public.keyless has no primary key" in script
     assert "-- the primary key of public.late is deferrable" in script
     assert 'CREATE PUBLICATION "engram_bridge" FOR TABLE ONLY "public"."good"\n' in script
+    _execute(database, "create publication wide for all tables")
+    wide = _script(tmp_path, {"url": database, "publication": "wide"})
+    assert "-- the publication wide is for all tables" in wide
+    assert "PUBLICATION" not in "".join(line for line in wide.splitlines() if not line.startswith("--"))
     done = subprocess.run(
         [sys.executable, "-m", "bridge", "check", "--role", "x", "--config", str(tmp_path / "bridge.yaml")],
         capture_output=True,

@@ -203,6 +203,7 @@ def test_no_secret_is_written_and_no_file_is_overwritten(database: str, tmp_path
     loaded = configuration.load(tmp_path / "other.yaml", environment=environment)
     assert (loaded.source.url, loaded.target.http) == (secret, "http://h:1")
     assert _init(tmp_path, "--output", "third.yaml").returncode == 2
+    assert "no HTTP URL" in _init(tmp_path, "--output", "third.yaml", "--source", secret, "--target", "host:7432").stderr
     assert not (tmp_path / "third.yaml").exists()
 
 
