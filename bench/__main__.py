@@ -20,7 +20,19 @@ from rich.table import Table
 from bench.figures import Figure, Scale, median
 from bridge.sandbox.postgres import SandboxPostgres
 
-BENCHES = ("reader", "reader-wal2json", "snapshot", "ingest", "lag", "memory", "ledger", "embedding", "recall", "repair")
+BENCHES = (
+    "reader",
+    "reader-wal2json",
+    "snapshot",
+    "resync",
+    "ingest",
+    "lag",
+    "memory",
+    "ledger",
+    "embedding",
+    "recall",
+    "repair",
+)
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 

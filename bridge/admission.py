@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bridge.check import Finding, source_findings
+from bridge.check_failover import failover_findings
 from bridge.check_places import place_findings
 from bridge.check_plugin import plugin_findings
 from bridge.config import Config
 from bridge.errors import CheckFailed, ConfigError, LedgerError, LedgerUnavailable
-from bridge.facts import Facts, LedgerFacts
+from bridge.facts import Facts, FailoverFacts, LedgerFacts
 from bridge.ledger.holder import held_by_another
 from bridge.mapping import Identity, compile_mapping
 from bridge.postgres import connect
@@ -97,6 +98,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
         answers.publication,
         ledger=replace(ledger, confirmed=None) if ledger.confirmed is not None else ledger,  # compared by `verify_source`
         plugin=config.source.plugin,
+        failover=FailoverFacts(wanted=config.source.failover),
     )
     facts = renewed(facts)
     findings = source_findings(facts)
@@ -115,4 +117,4 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
     places = [
         found for found in place_findings(facts) if not found.code.startswith(_SAID_BY_THE_RUN) or found.code == "ledger.slot"
     ]
-    return source_findings(facts) + plugin_findings(facts) + places
+    return source_findings(facts) + plugin_findings(facts) + failover_findings(facts) + places

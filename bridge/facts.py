@@ -74,6 +74,17 @@ class WalFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class FailoverFacts:
+    """What the source's address and settings say about standbys. `session_attributes` is the URL's target_session_attrs;
+    `standby_slots` the server's synchronized_standby_slots, empty where it has none."""
+
+    wanted: bool = False
+    hosts: int = 1
+    session_attributes: str = "any"
+    standby_slots: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RoleFacts:
     """The role we connect as. `replication`: by attribute, as superuser, or by a provider's role that stands for it."""
 
@@ -234,3 +245,4 @@ class Facts:
     others: OtherRelations | None = None
     vector_cache: int = 0
     plugin: str = "pgoutput"
+    failover: FailoverFacts | None = None

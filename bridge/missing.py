@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import psycopg
 
@@ -29,25 +28,19 @@ def missing_works(url: Rows, ledger: Ledger, plan: TablePlan, version: Version) 
     with open_rows(url, "engram-bridge resync") as connection:
         if plan.keyless:
             there = {plan.key_of(row) for row in read_chunk(connection, plan.table, Chunk(0, None, None))}
-            gone: Iterable[str] = (key for key in _expected(ledger, plan) if key not in there)
+            gone: Iterable[str] = (key for page in _expected(ledger, plan) for key in page if key not in there)
         else:
-            gone = (key for page in _pages(_expected(ledger, plan)) for key in _absent(connection, plan, page))
+            gone = (key for page in _expected(ledger, plan) for key in _absent(connection, plan, page))
         for key in gone:
             yield Work(plan, key, Kind.DELETE, version=version, refresh=not plan.keyless, retry=True, background=True)
 
 
-def _expected(ledger: Ledger, plan: TablePlan) -> Iterator[str]:
+def _expected(ledger: Ledger, plan: TablePlan) -> Iterator[list[str]]:
     """The keys of the live memories, and of what waits without being one."""
-    for shard in range(len(plan.spaces)):
-        yield from (key for key, entry in ledger.scan(plan.number, shard) if entry.live)
-    yield from ledger.parked_of(plan.number)
+    yield from ledger.live_keys(plan.number, page=PAGE)
+    yield list(ledger.parked_of(plan.number))
 
 
 def _absent(connection: psycopg.Connection, plan: TablePlan, page: list[str]) -> list[str]:
     values = {plan.key_values(key): key for key in page}
     return [values[absent] for absent in absent_keys(connection, plan.table, list(values))]
-
-
-def _pages(keys: Iterator[str]) -> Iterator[list[str]]:
-    while page := list(islice(keys, PAGE)):
-        yield page

@@ -13,6 +13,7 @@ import psycopg
 
 from bridge import capacity
 from bridge.check import OLDEST, Finding, source_findings
+from bridge.check_failover import failover_findings
 from bridge.check_places import place_findings
 from bridge.check_plugin import plugin_findings
 from bridge.check_report import Report, TableSummary
@@ -28,7 +29,7 @@ from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_relations import other_relations, with_columns
 from bridge.preflight_server import clock_offset, endpoint_facts, wal_facts, with_rate, with_walsender
-from bridge.preflight_source import SourceAnswers, collect_source, for_role
+from bridge.preflight_source import SourceAnswers, collect_source, failover_facts, for_role
 from bridge.preflight_target import target_facts
 from bridge.renewal import renewed
 from bridge.selection import select, table_options
@@ -48,7 +49,7 @@ def run(config: Config) -> Report:
         facts = replace(facts, vector_cache=config.embedding.cache_mb * 1_000_000)
     findings += _model_findings(config, facts.tables, ledger)
     facts = renewed(facts)
-    for rules in (source_findings, plugin_findings, place_findings, server_findings):
+    for rules in (source_findings, plugin_findings, failover_findings, place_findings, server_findings):
         findings += rules(facts)
     return Report(tuple(findings), tuple(_summary(table) for table in facts.tables))
 
@@ -60,6 +61,7 @@ def _source(config: Config, findings: list[Finding]) -> tuple[Facts, Mapping | N
     try:
         with connect(config.source.url, application_name="engram-bridge check") as connection:
             answers = collect_source(connection, config.source.slot, config.source.publication, config.source.plugin)
+            facts = replace(facts, failover=failover_facts(connection, config.source.url, wanted=config.source.failover))
             tables, mapping = _chosen(config, answers, ledger, findings)
             tables = with_columns(connection, answers.with_rows(connection, tables))
             if answers.server.version >= OLDEST:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from bridge.check import OLDEST
-from bridge.facts import PublicationFacts, RoleFacts, ServerFacts, SlotFacts, TableFacts
+from bridge.facts import FailoverFacts, PublicationFacts, RoleFacts, ServerFacts, SlotFacts, TableFacts
 from bridge.postgres import translated
 from bridge.schema import Catalog, Table
 from bridge.spaces import TableOptions
@@ -190,6 +191,15 @@ def _lacks(connection: psycopg.Connection, plugin: str, server: ServerFacts, rol
         finally:
             connection.execute("set statement_timeout = 0")
     return False
+
+
+def failover_facts(connection: psycopg.Connection, url: str, *, wanted: bool) -> FailoverFacts:
+    """What address and server say about standbys. Raises SourceUnavailable."""
+    given = conninfo_to_dict(url)
+    with translated():
+        row = connection.execute("select current_setting('synchronized_standby_slots', true)").fetchone()
+    hosts = str(given.get("host") or given.get("hostaddr") or "").count(",") + 1
+    return FailoverFacts(wanted, hosts, str(given.get("target_session_attrs") or "any"), (row[0] or "") if row else "")
 
 
 def _slot(found: slots.SlotInfo | None) -> SlotFacts | None:

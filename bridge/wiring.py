@@ -290,7 +290,7 @@ class SourceSetup:
         identity = source_identity(self.config)
         replicating = connect(self.config.source.url, application_name="engram-bridge setup", replication=True)
         with replicating as walsender, self._holders_named():
-            point = slots.create_slot(walsender, name, self.config.source.plugin)
+            point = slots.create_slot(walsender, name, self.config.source.plugin, failover=self.config.source.failover)
         self.ledger.put_facts(
             {
                 "slot": name,

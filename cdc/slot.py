@@ -6,7 +6,7 @@ Publication and barrier, the two other steps before the first chunk, have module
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -153,13 +153,13 @@ def start_statement(slot: str, start: Lsn, options: dict[str, str]) -> sql.Compo
     )
 
 
-def create_slot(walsender: psycopg.Connection, name: str, plugin: str = PLUGIN) -> Lsn:
+def create_slot(walsender: psycopg.Connection, name: str, plugin: str = PLUGIN, *, failover: bool = False) -> Lsn:
     """Make the slot on a replication connection; answers its consistent point, from which on it streams.
 
     Waits, inside the server, for transactions that are running and have written. Raises ConfigError when the server does not
     allow it (wal_level, the role, the number of slots) or lacks the plugin, Fatal when the name is taken.
     """
-    option = "(SNAPSHOT 'nothing')" if walsender.info.server_version >= 150000 else "NOEXPORT_SNAPSHOT"
+    option = slot_options(walsender.info.server_version, failover=failover)
     statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL {} {}").format(
         sql.Identifier(name), sql.Identifier(plugin), sql.SQL(option)
     )
@@ -174,6 +174,18 @@ def create_slot(walsender: psycopg.Connection, name: str, plugin: str = PLUGIN) 
     if row is None:
         raise Fatal(f"PostgreSQL did not say where the slot {name!r} begins")
     return parse_lsn(str(row[1]))
+
+
+def slot_options(server_version: int, *, failover: bool) -> LiteralString:
+    """How a slot is made on a server of this `server_version_num`: without a snapshot, which would hold back vacuum.
+
+    `failover`, from 17 on: standbys may keep a copy of it. Raises ConfigError below.
+    """
+    if failover and server_version < 170000:
+        raise ConfigError(f"PostgreSQL {server_version // 10000} has no slots with FAILOVER", hint="Set source.failover: false.")
+    if server_version < 150000:
+        return "NOEXPORT_SNAPSHOT"
+    return "(SNAPSHOT 'nothing', FAILOVER true)" if failover else "(SNAPSHOT 'nothing')"
 
 
 def _refusal(error: psycopg.Error, name: str) -> BridgeError | None:

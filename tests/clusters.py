@@ -25,13 +25,14 @@ def put_back(server: SandboxPostgres, copy: Path) -> None:
 
 
 def standby_of(server: SandboxPostgres, data: Path, **settings: str) -> SandboxPostgres:
-    """A streaming standby, made by pg_basebackup and started."""
+    """A streaming standby with a physical slot of its own, made by pg_basebackup and started."""
     standby = SandboxPostgres(data, settings={"hot_standby_feedback": "on", **settings})
     data.mkdir(parents=True)
     _own(server.data, data)
     data.chmod(0o700)
     url = server.url() + "?application_name=standby"
-    standby.run("pg_basebackup", "-D", str(data), "-d", url, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+    made = ("-R", "-C", "-S", "standby", "-X", "stream", "-c", "fast", "--no-sync")
+    standby.run("pg_basebackup", "-D", str(data), "-d", url, *made)
     standby.start()
     return standby
 

@@ -67,10 +67,28 @@ def read_digests(connection: Connection, table: int, keys: Sequence[str]) -> dic
     m = tables.memories.c
     found: dict[str, tuple[str, str]] = {}
     for page in _batches(keys):
-        query = select(m.key, m.digest, m.refs).where(m.tbl == table, among(connection, m.key, page), m.live)
-        for key, body, references in connection.execute(query):
-            found[key] = (body, references)
+        if connection.dialect.name == "sqlite":  # making a statement anew for each page would cost more than all else of a row
+            padded = list(page) + [page[-1]] * (BATCH - len(page))
+            rows = connection.exec_driver_sql(_DIGESTS, (table, *padded))
+        else:
+            rows = connection.execute(
+                select(m.key, m.digest, m.refs).where(m.tbl == table, among(connection, m.key, page), m.live)
+            )
+        found.update((key, (body, references)) for key, body, references in rows)
     return found
+
+
+_DIGESTS = f"select key, digest, refs from memories where tbl = ? and key in ({', '.join('?' * BATCH)}) and live"
+
+
+def live_keys(connection: Connection, table: int, after: str | None, page: int) -> tuple[list[str], str | None]:
+    """The live ones of a table's next keys, and the last of those, None when there are no more."""
+    m = tables.memories.c
+    query = select(m.key, m.live).where(m.tbl == table)
+    if after is not None:
+        query = query.where(m.key > after)
+    rows = connection.execute(query.order_by(m.key).limit(page)).all()
+    return [key for key, live in rows if live], rows[-1][0] if len(rows) == page else None
 
 
 def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict[str, Parked]:

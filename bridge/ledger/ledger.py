@@ -155,6 +155,19 @@ class Ledger(Store):
         with self.reading() as connection:
             return books.read_parked(connection, table, keys)
 
+    def live_keys(self, table: int, *, page: int = 5000) -> Iterator[list[str]]:
+        """The keys of a table's live memories, page by page, each as it is when it is read."""
+        keys, after = self._live_page(table, None, page)
+        yield keys
+        while after is not None:
+            keys, after = self._live_page(table, after, page)
+            yield keys
+
+    @waits
+    def _live_page(self, table: int, after: str | None, page: int) -> tuple[list[str], str | None]:
+        with self.reading() as connection:
+            return books.live_keys(connection, table, after, page)
+
     def scan(self, table: int, shard: int) -> Iterator[tuple[str, Entry]]:
         """All keys of a table in one shard, live ones and tombstones, in key order, each page as it is when it is read."""
         after: str | None = None

@@ -52,7 +52,11 @@ def test_a_promoted_standby_is_found_and_mended(
     """A real one, that has not seen the primary's last commits: the run that is led to it applies nothing, and afterwards Engram
     is as the new primary. Rows that only the old one had go, rows that are the same are not embedded. Connections that rows are
     read over find the same by themselves: a list of hosts could lead them elsewhere."""
-    rig = begun(make_rig, own_postgres)
+    rig = make_rig(own_postgres.url())
+    configure(rig, source={"failover": True})
+    rig.sql(*NOTES)
+    rig.catch_up()
+    assert failover(rig)
     standby = standby_of(own_postgres, tmp_path / "standby")
     try:
         wait_for_standby(own_postgres, standby)
@@ -81,6 +85,13 @@ def test_a_promoted_standby_is_found_and_mended(
         assert not versions(rig)[(1, "1000")][1]
     finally:
         standby.kill()
+
+
+def failover(rig: Rig) -> bool:
+    """Whether the rig's slot is one that standbys may copy."""
+    with psycopg.connect(rig.source) as connection:
+        row = connection.execute("select failover from pg_replication_slots where slot_name = %s", (rig.slot,)).fetchone()
+    return row == (True,)
 
 
 def wait_for_standby(primary: SandboxPostgres, standby: SandboxPostgres) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.errors import SlotLost, SourceChanged
-from cdc.slot import LedgerFacts, SlotInfo, SystemIdentity, server_options, start_statement, verify
+from bridge.errors import ConfigError, SlotLost, SourceChanged
+from cdc.slot import LedgerFacts, SlotInfo, SystemIdentity, server_options, slot_options, start_statement, verify
 
 LEDGER = LedgerFacts("7000000000000000001", 1, "shop", "bridge", 1000)
 IDENTITY = SystemIdentity("7000000000000000001", 1, "shop", 1000)
@@ -20,6 +20,26 @@ def test_options_fit_the_version(major: int) -> None:
     options = server_options(major * 10000 + 3, "bridge")
     expected = {"proto_version": "1", "publication_names": '"bridge"'}
     assert options == (expected | {"messages": "true"} if major >= 14 else expected)
+
+
+@pytest.mark.parametrize(
+    ("version", "failover", "options"),
+    [
+        (120000, False, "NOEXPORT_SNAPSHOT"),
+        (150000, False, "(SNAPSHOT 'nothing')"),
+        (180000, False, "(SNAPSHOT 'nothing')"),
+        (170000, True, "(SNAPSHOT 'nothing', FAILOVER true)"),
+    ],
+)
+def test_a_slot_is_made_as_the_version_has_it(version: int, failover: bool, options: str) -> None:
+    """Never with a snapshot, which would hold back vacuum; with FAILOVER where that is wanted."""
+    assert slot_options(version, failover=failover) == options
+
+
+def test_failover_is_refused_where_there_is_none() -> None:
+    """A slot that is silently made without it would be missed when it is needed."""
+    with pytest.raises(ConfigError, match="PostgreSQL 16 has no slots with FAILOVER"):
+        slot_options(160000, failover=True)
 
 
 def test_names_are_quoted() -> None:
