@@ -342,8 +342,13 @@ def shown(config: Config) -> dict[str, Any]:
 
 def without_password(location: str) -> str:
     """A ledger's place without a password: a path as it is."""
+    if "://" not in location:
+        return location
+    address, _mark, options = location.partition("?")
+    kept = "&".join(option for option in options.split("&") if option and not option.startswith("password="))
+    location = f"{address}?{kept}" if kept else address
     parts = urlsplit(location)
-    if "://" not in location or parts.password is None:
+    if parts.password is None:
         return location
     return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", "@", 1)))
 

@@ -250,3 +250,12 @@ def test_explain_finds_keys_and_their_parts() -> None:
     with pytest.raises(ConfigError) as caught:
         explain(Config, "snapshot.worker")
     assert "'snapshot.workers'" in caught.value.hint
+
+
+def test_a_ledgers_password_is_left_out_wherever_it_stands() -> None:
+    """Before the host or among the options; the rest stays."""
+    from bridge.config import without_password
+
+    assert without_password("postgresql://u:x@h/d?schema=s&password=x") == "postgresql://u@h/d?schema=s"
+    assert without_password("postgresql://h/d?password=x") == "postgresql://h/d"
+    assert without_password("shop.db") == "shop.db"
