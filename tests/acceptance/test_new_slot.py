@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import psycopg
+
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused
 from tests.rig import Rig
@@ -124,8 +128,34 @@ def test_another_name_for_the_slot_and_parked_keys_are_taken_up(make_rig: MakeRi
     rig.prove()
     with_slots = rig.ledger().facts()["slot"]
     assert with_slots == new
-    import psycopg
-
     with psycopg.connect(rig.source) as connection:
         names = connection.execute("select slot_name from pg_replication_slots where database = current_database()").fetchall()
     assert names == [(new,)]
+
+
+def test_a_new_slot_is_made_wherever_the_run_is_killed(make_rig: MakeRig) -> None:
+    """Before the old history is left behind, between that and the slot, in the middle of the comparison: the next run goes on,
+    and one slot is left."""
+    rig = make_rig()
+    rig.sql(*SHOP[:3], *SHOP[5:8])
+    rig.catch_up()
+    drop_slot(rig)
+    rig.sql("update notes set body = 'missed' where id <= 100", "delete from notes where id > 880")
+    new_slot(rig)
+    for mark in ("a run begins", "a new source epoch begins", "made publication and slot", "streaming"):
+        log = rig.log.stat().st_size
+        rig.start()
+        deadline = time.monotonic() + 60
+        while mark not in rig.log.read_text()[log:] and "streaming" not in rig.log.read_text()[log:]:
+            assert time.monotonic() < deadline, rig.tail()
+            time.sleep(0.01)
+        rig.kill()
+    rig.catch_up()
+    rig.prove()
+    ledger = rig.ledger()
+    facts = ledger.facts()
+    ledger.close()
+    assert int(facts["source_epoch"]) == 2
+    with psycopg.connect(rig.source) as connection:
+        names = connection.execute("select slot_name from pg_replication_slots where database = current_database()").fetchall()
+    assert names == [(rig.slot,)]
