@@ -352,7 +352,7 @@ def test_a_changed_mapping_is_said_and_a_resync_writes_all_rows_anew(make_rig: M
         assert offer in rig.log.read_text()
         assert offer in rig.command("status").stdout
         asked(rig, "resync", "public.notes")
-        until(lambda: offer not in rig.command("status").stdout, rig)
+        until(lambda: "mixed" not in rig.ledger().facts().values(), rig)
         rig.wait_until_proven()
         assert rig.stop() == 0, rig.tail()
         assert sorted(endpoint.texts) == sorted(["code: new17"] * 2 + [f"code: c{n}" for n in range(1, 101) if n != 17])
