@@ -92,6 +92,9 @@ def forget_everything(config: Config, ledger: Ledger) -> Iterator[tuple[str, int
                 for page in _pages(ledger, record, shard):
                     counts[space] += _forget(target, space, record, page)
                     generations.erase(record.number, page)
+        for space in ledger.spaces():  # emptied ones too: what was forgotten in them can have come back
+            target.open(space)
+            counts.setdefault(space, 0)
         for space, count in counts.items():
             yield space, count + wipe(target, space, ledger_id)
     finally:
