@@ -5,6 +5,7 @@ Memory and open files of the bridge are sampled all the time: within the life of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import statistics
@@ -123,13 +124,15 @@ def _flatness(lives: list[Life]) -> dict[str, Any]:
 
 
 def _end(world: World) -> None:
-    world.stop_measuring()
-    for writer in world.writers:
-        writer.stop()
-    world.rig.close()
-    for server in (world.postgres, world.ledger_server):
-        if server is not None:
-            server.kill()
+    """End everything, whatever of it fails."""
+    with contextlib.ExitStack() as ends:
+        for server in (world.postgres, world.ledger_server):
+            if server is not None:
+                ends.callback(server.kill)
+        ends.callback(world.rig.close)
+        for writer in world.writers:
+            ends.callback(writer.stop)
+        ends.callback(world.stop_measuring)
 
 
 if __name__ == "__main__":
