@@ -9,14 +9,14 @@ import typer
 
 from bridge import additions
 from bridge.admission import refuse
-from bridge.cli.options import ConfigFile, LedgerOnly, existing_ledger, load, open_book
+from bridge.cli.options import TABLES, ConfigFile, LedgerOnly, carried, existing_ledger, load, open_book
+from bridge.cli.wiping import Yes
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
-from bridge.explain import nearest
 from bridge.ledger import Generations, Ledger
 from bridge.postgres import connect
 
-Tables = Annotated[list[str], typer.Argument(help="Tables as `status` shows them: public.orders; `orders` is enough in public.")]
+Tables = Annotated[list[str], typer.Argument(help=TABLES)]
 
 
 def add(tables: Tables, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
@@ -25,13 +25,13 @@ def add(tables: Tables, config: ConfigFile = None, ledger: LedgerOnly = None) ->
     book = existing_ledger(settings)
     try:
         chosen = Generations(book).choices()
-        carried = {record.label for record in book.tables() if record.label not in chosen.removed}
+        known = {record.label for record in book.tables() if record.label not in chosen.removed}
         labels, found = [], []
         with connect(settings.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(settings, connection)
             for name in tables:
                 table = additions.find(answers, name)
-                if table.label in carried:
+                if table.label in known:
                     raise ConfigError(f"{table.label} is carried already", hint="See `engram-bridge status`.")
                 found += additions.errors(settings, answers, additions.draft(settings, book, answers, table))
                 labels.append(table.label)
@@ -47,14 +47,14 @@ def add(tables: Tables, config: ConfigFile = None, ledger: LedgerOnly = None) ->
 def remove(
     tables: Tables,
     keep_memories: Annotated[bool, typer.Option("--keep-memories", help="Leave what Engram holds of it there.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Forget the memories without asking.")] = False,
+    yes: Yes = False,
     config: ConfigFile = None,
     ledger: LedgerOnly = None,
 ) -> int:
     """Carry tables no more, and forget their memories, or keep them as they are."""
     book = open_book(config, ledger)
     try:
-        labels = [_carried(book, name) for name in tables]
+        labels = [carried(book, name) for name in tables]
         if not keep_memories and not yes:
             _confirm(book, labels)
         for label in labels:
@@ -79,7 +79,7 @@ def reshard(
     """Spread a table over another number of spaces, or embed it anew: new ones are filled, then take the place of the old."""
     book = open_book(config, ledger)
     try:
-        label = _carried(book, table)
+        label = carried(book, table)
         record = next(record for record in book.tables() if record.label == label)
         if record.state == "stopped":
             raise ConfigError(f"{label} is stopped: {record.reason}", hint=f"engram-bridge resync {label} brings it back.")
@@ -94,15 +94,6 @@ def reshard(
     finally:
         book.close()
     return 0
-
-
-def _carried(book: Ledger, name: str) -> str:
-    """The label of a carried table. Raises ConfigError."""
-    labels = [record.label for record in book.tables()]
-    found = next((label for label in labels if label in (name, f"public.{name}")), None)
-    if found is None:
-        raise ConfigError(f"{name} is no table of this ledger", hint=nearest(name, labels))
-    return found
 
 
 def _confirm(book: Ledger, labels: list[str]) -> None:

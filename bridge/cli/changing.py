@@ -1,4 +1,4 @@
-"""Commands that change what a running bridge does: `resync`, `snapshot pause | resume`."""
+"""Commands that change what a running bridge does: `resync`, `pause`, `resume`, `snapshot pause | resume`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import ConfigFile, LedgerOnly, existing_ledger, load, open_book
+from bridge.cli.options import TABLES, ConfigFile, LedgerOnly, carried, existing_ledger, load, open_book
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
 from bridge.ledger import RESYNC_ASKED, Generations
 
 
 def resync(
-    tables: Annotated[list[str] | None, typer.Argument(help="Tables as `status` shows them: public.orders.")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(help=TABLES)] = None,
     config: ConfigFile = None,
     ledger: LedgerOnly = None,
     new_slot: Annotated[
@@ -33,16 +33,16 @@ def resync(
             hint="engram-bridge resync public.orders; or engram-bridge resync --new-slot for all of them.",
         )
     book = open_book(config, ledger)
-    known = {record.label: record for record in book.tables()}
-    for name in tables:
-        if name not in known:
-            raise ConfigError(f"{name} is no table of this ledger", hint=f"There is: {', '.join(sorted(known))}.")
-        if name in Generations(book).choices().removed:
-            raise ConfigError(f"{name} was removed", hint=f"engram-bridge add {name} carries it again.")
-    running = book.held_by()
-    for name in tables:
-        book.put_facts({f"resync:{known[name].number}": RESYNC_ASKED})
-    book.close()
+    try:
+        labels = [carried(book, name) for name in tables]
+        gone = next((label for label in labels if label in Generations(book).choices().removed), None)
+        if gone is not None:
+            raise ConfigError(f"{gone} was removed", hint=f"engram-bridge add {gone} carries it again.")
+        numbers = {record.label: record.number for record in book.tables()}
+        running = book.held_by()
+        book.put_facts({f"resync:{numbers[label]}": RESYNC_ASKED for label in labels})
+    finally:
+        book.close()
     make_console().print(f"{len(tables)} table(s) will be read again, {'now' if running else 'with the next run'}")
     return 0
 
@@ -57,7 +57,7 @@ def pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
 
 
 def resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
-    """Go on writing."""
+    """Go on writing to Engram, after `pause`."""
     book = open_book(config, ledger)
     book.drop_fact("paused")
     book.close()
@@ -96,7 +96,7 @@ def snapshot_pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
 
 
 def snapshot_resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
-    """Go on with the chunks that are left."""
+    """Go on with the chunks that are left, after `snapshot pause`."""
     book = open_book(config, ledger)
     book.drop_fact("snapshot_paused")
     book.close()

@@ -146,7 +146,7 @@ def status(
     target: TargetUrl = None,
     ledger: LedgerPlace = None,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until interrupted.")] = False,
 ) -> int:
     """How it stands, from the ledger and the slot; also while `run` works in another process."""
     settings = load(config, source, target, ledger)

@@ -13,6 +13,7 @@ from bridge import config as configuration
 from bridge import logs
 from bridge.config import Config
 from bridge.errors import ConfigError
+from bridge.explain import nearest
 from bridge.ledger import Ledger
 from bridge.ledger.place import ledger_exists, place_of
 
@@ -22,13 +23,16 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="The con
 SourceUrl = Annotated[str | None, typer.Option("--source", help="PostgreSQL URL; wins over the file.")]
 TargetUrl = Annotated[str | None, typer.Option("--target", help="Engram's HTTP URL; wins over the file.")]
 LedgerPlace = Annotated[str | None, typer.Option("--ledger", help="The ledger's path or PostgreSQL URL; wins over the file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log.")]
 LogFormat = Annotated[logs.LogFormat, typer.Option("--log-format", help="How log lines look.")]
 
 LedgerOnly = Annotated[
     str | None, typer.Option("--ledger", help="The ledger's path or PostgreSQL URL; by default that of the configuration.")
 ]
+
+
+TABLES = "Tables as `status` shows them: public.orders; `orders` is enough in public."
 
 
 @contextlib.contextmanager
@@ -70,3 +74,12 @@ def open_book(config: Path | None, ledger: str | None) -> Ledger:
     if not ledger_exists(ledger):
         raise ConfigError(f"there is no ledger at {place_of(ledger).shown}", hint="Name the ledger by --ledger.")
     return Ledger(ledger)
+
+
+def carried(book: Ledger, name: str) -> str:
+    """The label of a carried table; the schema `public` may be left out. Raises ConfigError."""
+    labels = [record.label for record in book.tables()]
+    found = next((label for label in labels if label in (name, f"public.{name}")), None)
+    if found is None:
+        raise ConfigError(f"{name} is no table of this ledger", hint=nearest(name, labels))
+    return found

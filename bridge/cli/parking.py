@@ -20,7 +20,7 @@ ParkedKey = Annotated[
 
 
 def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: AsJson = False) -> int:
-    """The parked keys: table and key, reason, latest version that waits, since when."""
+    """The parked keys: which, why, and since when."""
     book = open_book(config, ledger)
     rows = [
         {
@@ -74,7 +74,7 @@ def parked_retry(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly 
 
 
 def parked_drop(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
-    """Stop waiting for it: PostgreSQL answers for this key until its next change is proven."""
+    """Stop waiting for it: Engram keeps what it has of this key, until its next change is applied."""
     book = open_book(config, ledger)
     chosen = _chosen(book, name)
     for key, _parked_key in chosen:

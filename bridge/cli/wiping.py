@@ -13,7 +13,7 @@ from bridge.config import Config
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
 
-Yes = Annotated[bool, typer.Option("--yes", help="Forget without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on without asking.")]
 
 
 def confirm(settings: Config, what: str, *, yes: bool) -> None:
@@ -40,7 +40,7 @@ def wipe(
     ledger: LedgerPlace = None,
     yes: Yes = False,
 ) -> int:
-    """Forget every memory in the spaces of this configuration, whoever wrote it. Other spaces are not touched."""
+    """Forget every memory in the spaces of this configuration, whoever wrote it; refused while its ledger counts on them."""
     from bridge import wiping
 
     settings = load(config, source, target, ledger)
