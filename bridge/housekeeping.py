@@ -6,30 +6,24 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 
 from bridge import logs
-from bridge.errors import BridgeError, SourceUnavailable, Transient, defect
-from bridge.frontier import Token
+from bridge.errors import BridgeError, Transient, defect
 from bridge.fullness import Warden
-from bridge.ledger import DEPENDENTS, RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING
-from bridge.lsn import Lsn, Version, make_version, split_version
-from bridge.making import made_anew
-from bridge.mapping import TablePlan
+from bridge.lsn import Version, make_version, split_version
 from bridge.memories import Key
-from bridge.missing import missing_works
 from bridge.pool import TELL_AGAIN, LanePool
-from bridge.postgres import connect, translated
 from bridge.recorder import Recorder
-from bridge.rereading import Rereading
+from bridge.resyncing import Resyncing, fence_of
+from bridge.source_queries import Source
 from bridge.streaming import Stream
 from bridge.works import ALONE, Work
 from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
-    from bridge.adoption import Adoption
     from bridge.slot_watch import SlotWatch
     from bridge.watch import TargetWatch
     from snapshot.loader import Loader
@@ -59,63 +53,21 @@ class _Speed:
 
 
 @dataclass(slots=True)
-class Source:
-    """What housekeeping asks PostgreSQL itself."""
-
-    url: str
-
-    def shutting_down(self) -> bool:
-        """Whether the server is on its way down: it refuses new connections, but waits for its walsenders."""
-        try:
-            connect(self.url, application_name="engram-bridge housekeeping").close()
-        except SourceUnavailable as error:
-            return "shutting down" in str(error)
-        return False
-
-    def mark(self) -> int:
-        """A new transaction id: higher than that of everything committed so far. Raises SourceUnavailable."""
-        return self._number("select txid_current()")
-
-    def oldest(self) -> int:
-        """All transactions below this id have ended, and are visible. Raises SourceUnavailable."""
-        return self._number("select txid_snapshot_xmin(txid_current_snapshot())")
-
-    def snapshot(self) -> str:
-        """What a statement that begins now sees, as PostgreSQL prints snapshots. Raises SourceUnavailable."""
-        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
-            row = connection.execute("select txid_current_snapshot()::text").fetchone()
-        return str(row[0]) if row else ""
-
-    def _number(self, query: LiteralString) -> int:
-        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
-            row = connection.execute(query).fetchone()
-        return int(row[0]) if row else 0
-
-    def flush(self) -> None:
-        """Have the WAL flushed up to here, by an empty message of our own. Raises SourceUnavailable."""
-        with connect(self.url, application_name="engram-bridge housekeeping") as connection, translated():
-            connection.execute("select pg_logical_emit_message(true, 'engram-bridge', '')")
-
-
-@dataclass(slots=True)
 class Housekeeping:
-    """Runs the beat in a thread. `resyncs`: numbers of tables whose rows are to be read again."""
+    """Runs the beat in a thread, and in another one what reads tables again."""
 
     shop: Workshop
     pool: LanePool
     recorder: Recorder
     stream: Stream
     loader: Loader
-    resyncs: set[int]
+    resync: Resyncing
     source: Source
-    rereading: Rereading
     warden: Warden
     watch: TargetWatch | None = None
     slot_watch: SlotWatch | None = None
-    adoption: Adoption | None = None
     look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
-    relinking: bool = False
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _mark: tuple[int, Version] | None = None
     _learned: float = field(default_factory=time.monotonic)
@@ -123,47 +75,42 @@ class Housekeeping:
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
     _looking: float = 0.0
-    _rereads: dict[int, tuple[Token, str]] = field(default_factory=dict)
-    _barriers: dict[int, int] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
     _logged: list[dict[str, object]] = field(default_factory=list)
-    _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._thread = threading.Thread(target=self._run, args=(self.beat,), name="housekeeping", daemon=True)
-        self._reader = threading.Thread(target=self._run, args=(self.resync,), name="resync", daemon=True)
+        self._reader = threading.Thread(target=self._run, args=(self.resync.step,), name="resync", daemon=True)
         self._thread.start()
         self._reader.start()
 
     def stop(self) -> None:
         """End."""
-        self._ending.set()
+        self.resync.ending.set()
         for thread in (self._thread, self._reader):
             if thread is not None:
                 thread.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
 
-    def reload(self, plan: TablePlan, token: Token | None = None) -> None:
-        """Have the rows of a keyless table read whole. `token` counts them, and one more until the last of them was put.
-
-        With a token the target is looked at for each row, without one each row's references are resolved anew.
-        """
-        self.rereading.ask(plan, token)
+    @property
+    def resyncs(self) -> set[int]:
+        """Numbers of tables whose rows are to be read again."""
+        return self.resync.resyncs
 
     @property
     def reloading(self) -> bool:
         """A table is to be read whole, or children are still to be found whose parents have changed."""
-        return len(self.rereading) > 0 or self.relinking or self.recorder.unlinked.is_set()
+        return self.resync.reloading
 
     @property
     def adopting(self) -> bool:
         """Memories of another ledger are still being dealt with."""
-        return self.adoption is not None and not self.adoption.ended
+        return self.resync.adopting
 
     def _run(self, work: Callable[[], None]) -> None:
-        while not self._ending.wait(BEAT_SECONDS):
+        while not self.resync.ending.wait(BEAT_SECONDS):
             try:
                 work()
             except Transient as error:
@@ -273,7 +220,7 @@ class Housekeeping:
     def _refresh(self, key: Key, *, retry: bool) -> None:
         plan = self.shop.mapping.numbered.get(key[0])
         if plan is not None and plan.keyless:
-            self.reload(plan)
+            self.resync.reload(plan)
         elif plan is not None:
             waiting = self.shop.ledger.parked(key[0], [key[1]]).get(key[1]) if retry else None
             failed = ALONE if waiting is not None and waiting.reason == "rejected" else 0  # it must not hold up others again
@@ -297,80 +244,6 @@ class Housekeeping:
 
     # tables
 
-    def resync(self) -> None:
-        """Read rows again: by key where the ledger knows the keys, whole for a table without one. Raises LedgerError.
-
-        In a thread of its own, since it waits for room in the lanes.
-        """
-        self._begin_asked()
-        if self.adoption is not None:
-            self.adoption.step()
-        self._relink()
-        self.rereading.step(self._room)
-        facts = self.shop.ledger.facts() if self.resyncs else {}
-        records = {record.number: record for record in self.shop.ledger.generations()} if self.resyncs else {}
-        for number in list(self.resyncs):
-            wish, record = facts.get(f"resync:{number}", ""), records.get(number)
-            if number not in self._rereads and record is not None and record.state == "loaded":
-                known = self.shop.mapping.numbered.get(number)
-                # Before, rows may come by the old definition, or from a partition that is gone.
-                if known is not None and self.recorder.confirmed >= max(fence_of(wish), record.reached):
-                    self._put_keys(known, wish)
-            token, put = self._rereads.get(number, (None, wish))
-            gone = record is None or record.state == "stopped"
-            if gone or (token is not None and token.complete("proven")):
-                self._read_again(number, put, gone=gone)
-
-    def _read_again(self, number: int, wish: str, *, gone: bool) -> None:
-        """The rows of a table are read, by the wish that stood when they were put. One that came meanwhile begins anew."""
-        self._rereads.pop(number, None)
-        if not self.shop.ledger.drop_fact(f"resync:{number}", None if gone else wish) and not gone:
-            if self.shop.ledger.facts().get(f"resync:{number}") in (RESYNC_ASKED, RESYNC_BEHIND):
-                self.resyncs.discard(number)  # it is to be loaded, not read by key
-            return
-        plan = self.shop.mapping.numbered.get(number)
-        if number in self.loader.refreshing and self.watch is not None and plan is not None:
-            self.watch.compare(plan.spaces)  # the ledger is right now: and Engram?
-        if number in self.loader.refreshing & self.loader.anew and plan is not None and made_anew(self.shop.ledger, plan):
-            self.loader.anew.discard(number)
-        self.loader.refreshing.discard(number)
-        self.resyncs.discard(number)
-
-    def _begin_asked(self) -> None:
-        """Tables that are to be loaded again. Those that were stopped are `bridge.alterations`' own."""
-        records = {record.number: record for record in self.shop.ledger.generations()}
-        for name, value in self.shop.ledger.facts().items():
-            number = int(name.split(":")[1]) if name.startswith("resync:") else 0
-            plan = self.shop.mapping.numbered.get(number)
-            if (
-                value not in (RESYNC_ASKED, RESYNC_BEHIND)
-                or plan is None
-                or number in self.shop.stopped
-                or number in self.resyncs
-            ):
-                continue
-            if plan.keyless:
-                self.shop.ledger.drop_fact(name)
-                self.reload(plan)
-                continue
-            if records[number].state != "loaded" or (value == RESYNC_BEHIND and not self._behind(number)):
-                continue
-            self.shop.ledger.begin_again(number, records[number].columns)
-            self.resyncs.add(number)
-            self.loader.reload(plan)
-            logger.info("a table is loaded again", extra={"table": plan.table.label})
-
-    def _behind(self, number: int) -> bool:
-        """Whether all transactions have ended that ran when this was asked first: what they wrote was perhaps not streamed."""
-        mark = self._barriers.get(number)
-        if mark is None:
-            self._barriers[number] = self.source.mark()
-            return False
-        if self.source.oldest() <= mark:
-            return False
-        del self._barriers[number]
-        return True
-
     def _look(self) -> None:
         """What the stream does not announce stands in the catalogue."""
         if time.monotonic() - self._looked >= max(LOOK_SECONDS, LOOK_REST * self._looking):
@@ -381,61 +254,6 @@ class Housekeeping:
             finally:
                 self._looking, self._looked = time.monotonic() - self._looked, time.monotonic()
             self.shop.ledger.put_gauges({"looked": begun})
-
-    def _put_keys(self, plan: TablePlan, wish: str) -> None:
-        """Have all known rows read again by this wish, or those that a table loaded again does not have any more forgotten.
-
-        The token is complete, and the resync over, when all of them are recorded.
-        """
-        missing = wish == RESYNC_LOADING
-        token = Token(threading.Lock(), streamed=False)
-        count = 0
-        for work in self._missing(plan) if missing else self._known(plan):
-            if not self._room():
-                return
-            work.belongs_to(token)
-            self.pool.put(work)
-            count += 1
-        self.pool.wake()
-        token.closed = True
-        self._rereads[plan.number] = (token, wish)
-        said = "rows that are not there any more are forgotten" if missing else "reading a table's rows again"
-        logger.info(said, extra={"table": plan.table.label, "count": count})
-
-    def _known(self, plan: TablePlan) -> Iterator[Work]:
-        keys = [
-            key for shard in range(len(plan.spaces)) for key, entry in self.shop.ledger.scan(plan.number, shard) if entry.live
-        ]
-        return (Work(plan, key, background=True, refresh=True) for key in keys)
-
-    def _missing(self, plan: TablePlan) -> Iterator[Work]:
-        return missing_works(self.loader.url, self.shop.ledger, plan, self.loader.version)
-
-    def _room(self) -> bool:
-        """Wait until more may be put into the lanes; False when all is to end."""
-        while not self.pool.wait_for_room(background=True, timeout=0.5):
-            if self._ending.is_set():
-                return False
-        return True
-
-    def _relink(self) -> None:
-        """Refresh the children whose parents have changed and that were too many to be refreshed at once, page by page."""
-        if not self.recorder.unlinked.is_set():
-            return
-        self.relinking = True
-        self.recorder.unlinked.clear()  # first: what becomes stale from here on is told anew
-        try:
-            after: Key | None = None
-            while page := self.shop.ledger.stale_lookups(after, DEPENDENTS):
-                if not self._room():
-                    return
-                self.pool.refresh(page)
-                after = page[-1]
-        except BaseException:
-            self.recorder.unlinked.set()
-            raise
-        finally:
-            self.relinking = False
 
     def _collect(self) -> None:
         """Tombstones may go when nothing below them can come any more (law 2)."""
@@ -449,11 +267,6 @@ class Housekeeping:
             gone = self.shop.ledger.collect_tombstones(plan.number, make_version(epoch, self.recorder.confirmed, 0))
             if gone:
                 logger.info("tombstones removed", extra={"table": plan.table.label, "count": gone})
-
-
-def fence_of(value: str) -> Lsn:
-    """The position in a fact `column@<lsn>`: rows are read again only once everything before it is recorded; else 0."""
-    return int(value.partition("@")[2] or 0)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float] | None:

@@ -23,7 +23,7 @@ from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
 from bridge.frontier import Frontier
 from bridge.fullness import Warden
-from bridge.housekeeping import Housekeeping, Source
+from bridge.housekeeping import Housekeeping
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
 from bridge.lane import Lane
@@ -38,7 +38,9 @@ from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
+from bridge.resyncing import Resyncing
 from bridge.slot_watch import SlotWatch
+from bridge.source_queries import Source
 from bridge.streaming import Stream
 from bridge.watch import TargetWatch
 from bridge.wiring import (
@@ -302,12 +304,12 @@ def _assemble(
     tables = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
     stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)
     asks = Source(config.source.url)
-    rereading = Rereading(shop, pool, loader.rows, asks.snapshot)
-    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resyncs, asks, rereading, Warden(ledger))
-    pool.reload = housekeeping.reload
+    resync = Resyncing(shop, pool, recorder, loader, resyncs, asks, Rereading(shop, pool, loader.rows, asks.snapshot))
+    housekeeping = Housekeeping(shop, pool, recorder, stream, loader, resync, asks, Warden(ledger))
+    pool.reload = resync.reload
     recorder.unlinked.set()  # a run may have been killed between recording a parent and refreshing its children
-    watch = TargetWatch(shop, pool, reload=housekeeping.reload, rewrite_share=config.target.rewrite_share)
-    housekeeping.watch = watch
+    watch = TargetWatch(shop, pool, reload=resync.reload, rewrite_share=config.target.rewrite_share)
+    housekeeping.watch = resync.watch = watch
     housekeeping.slot_watch = SlotWatch(
         config.source.url,
         source.slot,
@@ -317,10 +319,10 @@ def _assemble(
     )
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look
-    housekeeping.adoption = Adoption.of(shop, watch)
+    resync.adoption = Adoption.of(shop, watch)
     lookout.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
-    housekeeping.adoption.begin()
+    resync.adoption.begin()
     alterations = Alterations(config, ledger, shop, pool, loader, keeper, settled=lambda: watch.repaired)
     parts = (pool, stream, loader, watch, housekeeping, alterations)
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
