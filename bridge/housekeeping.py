@@ -72,6 +72,7 @@ class Housekeeping:
     _mark: tuple[int, Version] | None = None
     _learned: float = field(default_factory=time.monotonic)
     _asked: float = field(default_factory=time.monotonic)
+    _guarded: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
     _looking: float = 0.0
@@ -79,18 +80,21 @@ class Housekeeping:
     _logged: list[dict[str, object]] = field(default_factory=list)
     _thread: threading.Thread | None = None
     _reader: threading.Thread | None = None
+    _guard: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._thread = threading.Thread(target=self._run, args=(self.beat,), name="housekeeping", daemon=True)
         self._reader = threading.Thread(target=self._run, args=(self.resync.step,), name="resync", daemon=True)
+        self._guard = threading.Thread(target=self._run, args=(self.guard,), name="guard", daemon=True)
         self._thread.start()
         self._reader.start()
+        self._guard.start()
 
     def stop(self) -> None:
         """End."""
         self.resync.ending.set()
-        for thread in (self._thread, self._reader):
+        for thread in (self._thread, self._reader, self._guard):
             if thread is not None:
                 thread.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
 
@@ -127,13 +131,26 @@ class Housekeeping:
         """One round. Raises LedgerError."""
         self.shop.ledger.put_gauges(self.gauges() | self._log())
         self._requests()
-        if self.slot_watch is not None:
-            self.slot_watch.look()
         self._due()
         self._look()
         self._collect()
         self._ask_source()
         self._learn_visible()
+
+    def guard(self) -> None:
+        """What protects the source, in a thread of its own that never waits for the ledger.
+
+        While target or ledger cannot be written nothing is confirmed: a slot keeps WAL then, and a walsender keeps its server
+        from stopping until all it has sent is confirmed, so it is let go. Raises SourceUnavailable and SlotLost.
+        """
+        if self.slot_watch is not None:
+            self.slot_watch.look()
+        if time.monotonic() - self._guarded < ASK_SECONDS:
+            return
+        self._guarded = time.monotonic()
+        stuck = self.pool.trouble is not None or self.shop.ledger.patience.waiting
+        if self.stream.connected and stuck and self.source.shutting_down():
+            self.stream.leave()
 
     def _learn_visible(self) -> None:
         """Once all transactions have ended that ran when a position was confirmed, everything before it is visible to all."""
@@ -149,17 +166,14 @@ class Housekeeping:
             self._mark = None
 
     def _ask_source(self) -> None:
-        """Let a server go down that waits for us while the target cannot be written; have it flush what a fence waits for.
+        """Have the server flush what a fence waits for.
 
-        A walsender keeps its server from stopping until all it has sent is confirmed. And a fence behind the last flush is passed
-        by nothing on a quiet server until somebody commits, for up to 15 seconds.
+        A fence behind the last flush is passed by nothing on a quiet server until somebody commits, for up to 15 seconds.
         """
         if time.monotonic() - self._asked < ASK_SECONDS:
             return
         self._asked = time.monotonic()
-        if self.stream.connected and self.pool.trouble is not None and self.source.shutting_down():
-            self.stream.leave()
-        elif self.loader.finished and self.stream.connected:
+        if self.loader.finished and self.stream.connected:
             fences = [fence_of(value) for name, value in self.shop.ledger.facts().items() if name.startswith("resync:")]
             reached = max([record.reached for record in self.shop.ledger.generations()] + fences, default=0)
             if self.stream.received < reached:

@@ -79,6 +79,9 @@ class Resyncing:
         records = {record.number: record for record in self.shop.ledger.generations()} if self.resyncs else {}
         for number in list(self.resyncs):
             wish, record = facts.get(f"resync:{number}", ""), records.get(number)
+            if wish in (RESYNC_ASKED, RESYNC_BEHIND) and number not in self._rereads:
+                self.resyncs.discard(number)  # it is to be loaded, once more if it has just been: no key names what has come
+                continue
             if number not in self._rereads and record is not None and record.state == "loaded":
                 known = self.shop.mapping.numbered.get(number)
                 # Before, rows may come by the old definition, or from a partition that is gone.

@@ -57,6 +57,11 @@ class Patience:
                 return
             time.sleep(SLICE if end - now > SLICE else end - now)
 
+    @property
+    def waiting(self) -> bool:
+        """Somebody waits now."""
+        return self._told is not None
+
     def ended(self) -> None:
         """It answers again."""
         with self._lock:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bridge.keeper import TableKeeper
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
+from bridge.resyncing import Resyncing
 
 
 @pytest.mark.parametrize(
@@ -57,4 +60,28 @@ def test_a_fact_is_dropped_only_while_it_says_the_same(tmp_path: Path) -> None:
     assert ledger.facts()["resync:3"] == "column@9"
     assert ledger.drop_fact("resync:3", "column@9")
     assert "resync:3" not in ledger.facts()
+    ledger.close()
+
+
+@pytest.mark.parametrize("wish", [RESYNC_ASKED, RESYNC_BEHIND])
+def test_a_loading_that_is_asked_for_during_another_is_not_taken_for_a_reading_by_key(tmp_path: Path, wish: str) -> None:
+    """Rows that came without a message while it was loading are known by no key: once it has ended, it begins once more."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    number = ledger.register("public.parts", ["parts"], [], 0).number
+    ledger.loaded(number, 0)
+    ledger.put_facts({f"resync:{number}": wish})
+    plan: Any = SimpleNamespace(number=number, keyless=False, spaces=("parts",), table=SimpleNamespace(label="public.parts"))
+    shop: Any = SimpleNamespace(ledger=ledger, mapping=SimpleNamespace(numbered={number: plan}), stopped={})
+    begun: list[int] = []
+    loader: Any = SimpleNamespace(refreshing={number}, anew=set(), reload=lambda plan: begun.append(plan.number))
+    pool: Any = SimpleNamespace(wake=lambda: None, wait_for_room=lambda **_wanted: True)
+    recorder: Any = SimpleNamespace(confirmed=1, unlinked=threading.Event())
+    marks = iter((5, 6, 7, 8))
+    source: Any = SimpleNamespace(mark=lambda: next(marks), oldest=lambda: 9)
+    rereading: Any = SimpleNamespace(step=lambda _room: None)
+    resync = Resyncing(shop, pool, recorder, loader, {number}, source, rereading)
+    for _beat in range(4):
+        resync.step()
+    assert begun == [number]
+    assert ledger.facts()[f"resync:{number}"] == RESYNC_LOADING
     ledger.close()
