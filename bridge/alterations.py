@@ -158,11 +158,14 @@ class Alterations:
         with connect(self.config.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(self.config, connection)
             draft = additions.draft(self.config, self.ledger, answers, additions.find(answers, label))
+            if known is not None:
+                self._require_key(draft)
             self._require(additions.errors(self.config, answers, draft))
             self._open(known.spaces if known is not None else draft.spaces)
             self.generations.choose(label, ADDED, {})
             self.generations.unchoose(label, REMOVED)
             if known is not None:
+                self.ledger.drop_fact(f"shape:{known.number}")  # it left the publication, and may be another table now
                 self.ledger.begin_again(known.number, column_facts(draft.table))
             make_plan(self.config, self.ledger, connection, register=False, joining={label})
             self._carry(label, (draft.table.schema, draft.table.name), refresh=known is not None)
@@ -247,11 +250,16 @@ class Alterations:
         """The table as it is now. Raises ConfigError when it cannot be carried."""
         answers = additions.answers_of(self.config, connection)
         draft = additions.draft(self.config, self.ledger, answers, additions.find(answers, record.label))
-        if draft.keyless:
-            raise ConfigError(NO_KEY, hint=f"engram-bridge remove {record.label}, then add it.")
+        self._require_key(draft)
         self._require(additions.errors(self.config, answers, draft))
         self._open(record.spaces)
         return draft.table
+
+    @staticmethod
+    def _require_key(draft: TablePlan) -> None:
+        """What a table has missed can be found by its keys alone."""
+        if draft.keyless:
+            raise ConfigError(NO_KEY, hint=f"engram-bridge remove {draft.table.label}, then add it.")
 
     @staticmethod
     def _require(found: Sequence[Finding]) -> None:

@@ -281,7 +281,7 @@ class Lane:
                 self._compare(job)
         except Transient:
             with self._lock:
-                if isinstance(job, Sweep) or not any(isinstance(newer, Comparison) for newer in self._jobs):
+                if not (isinstance(job, Comparison) and any(isinstance(newer, Comparison) for newer in self._jobs)):
                     self._jobs.appendleft(job)
             raise
         finally:

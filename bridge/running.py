@@ -27,7 +27,17 @@ from bridge.housekeeping import Housekeeping
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
+from bridge.ledger import (
+    FILLING,
+    RESYNC_ASKED,
+    RESYNC_BEHIND,
+    RESYNC_LOADING,
+    RETIRED,
+    SERVING,
+    Ledger,
+    known_too,
+    resyncing,
+)
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
@@ -382,11 +392,12 @@ def _relinked(ledger: Ledger, plan: Plan) -> set[int]:
 
 def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
     live = ledger.live_counts()
+    records = ledger.generations(SERVING, FILLING, RETIRED)  # what is not written any more takes room, too
     for space, pristine in spaces.items():
         lane = Lane(space, shop, pristine=pristine)
-        for plan in shop.mapping.numbered.values():
-            if space in plan.spaces:
-                lane.live += live.get((plan.number, plan.spaces.index(space)), 0)
+        for record in records:
+            if space in record.spaces:
+                lane.live += live.get((record.number, record.spaces.index(space)), 0)
         pool.add(lane)
 
 

@@ -367,3 +367,28 @@ def test_a_changed_mapping_is_said_and_a_resync_writes_all_rows_anew(make_rig: M
         rig.catch_up()
         assert offer not in rig.command("status").stdout
         assert endpoint.texts == []
+
+
+def test_a_kept_table_comes_back_though_it_was_made_again_but_not_without_a_key(make_rig: MakeRig) -> None:
+    """Its shape of before says nothing: it is read anew, and the look at the catalogue does not stop it. What a table without a
+    key has missed could not be found, so that it is refused."""
+    rig = make_rig(tables={"bare": {"duplicates": "collapse"}})
+    rig.sql("create table bare (n int)", "alter table bare replica identity full", "create table made (id int primary key)")
+    rig.sql("insert into bare select generate_series(1, 50)", "insert into made select generate_series(1, 50)")
+    rig.start()
+    rig.wait_until_proven()
+    asked(rig, "remove", "bare", "made", "--keep-memories")
+    until_over(rig)
+    rig.sql("delete from bare where n > 40", "drop table made", "create table made (id int primary key)")
+    rig.sql("insert into made select generate_series(11, 70)")
+    asked(rig, "add", "bare", "made")
+    until_over(rig)
+    loaded = time.time()
+    until(lambda: rig.ledger().gauges()["looked"][0] > loaded, rig)
+    assert "add was refused: it has no key" in rig.command("status").stdout
+    asked(rig, "remove", "bare", "--yes")
+    until_over(rig)
+    asked(rig, "add", "bare")
+    until_over(rig)
+    assert rig.stop() == 0, rig.tail()
+    assert {one.table: one.rows for one in rig.prove()} == {"public.bare": 40, "public.made": 60}
