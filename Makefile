@@ -33,8 +33,12 @@ DEMO_OPTIONS = --seconds $(SECONDS) \
 demo: $(STAMP)
 	$(BIN)/engram-bridge demo $(DEMO_OPTIONS)
 
+# Most tests wait for servers most of the time: three at once finish sooner, also on two cores. WORKERS=0 runs them one by one.
+WORKERS ?= 3
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(PYTEST_OPTIONS)
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -q $(PYTEST_OPTIONS)
+	$(PYTEST)
 
 # Laws of the acceptance tests once more, with bridges that read wal2json; needs an installed PostgreSQL that has it.
 ACCEPTANCE = tests/acceptance
@@ -44,13 +48,13 @@ WAL2JSON_TESTS ?= '$(ACCEPTANCE)/test_handover.py::test_snapshot_and_stream_meet
 	$(ACCEPTANCE)/test_odd_schema.py::test_everything_legal_and_unusual_is_carried_over_under_changes \
 	$(ACCEPTANCE)/test_ddl.py::test_definitions_that_change_while_the_bridge_runs
 test-wal2json: $(STAMP)
-	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(WAL2JSON_TESTS)
+	ENGRAM_BRIDGE_TEST_PLUGIN=wal2json $(PYTEST) $(WAL2JSON_TESTS)
 
 # The same with bridges whose ledger is in PostgreSQL.
 LEDGER_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py tests/acceptance/test_ddl.py tests/acceptance/test_resync.py \
 	tests/acceptance/test_handover.py tests/acceptance/test_altering.py tests/acceptance/test_target_faults.py
 test-ledger: $(STAMP)
-	ENGRAM_BRIDGE_TEST_LEDGER=postgresql $(BIN)/python -m pytest -q $(PYTEST_OPTIONS) $(LEDGER_TESTS)
+	ENGRAM_BRIDGE_TEST_LEDGER=postgresql $(PYTEST) $(LEDGER_TESTS)
 
 # One figure with ONLY=reader|reader-wal2json|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)
