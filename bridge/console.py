@@ -233,7 +233,7 @@ class LiveView:
         if not bridge.watch.reachable or bridge.pool.trouble:
             parts.append("target: waiting")
         elif not bridge.watch.repaired:
-            parts.append("target: comparing after its restart")
+            parts.append("target: being compared")
         if bridge.stream.trouble:
             parts.append("source: waiting")
         return "  ·  ".join(parts)

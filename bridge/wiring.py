@@ -279,11 +279,14 @@ class SourceSetup:
                 f"the slot {name!r} exists, but this ledger did not make it",
                 hint=f"Use the ledger it belongs to, name another slot, or drop it: SELECT pg_drop_replication_slot('{name}');",
             )
-        if not slots.has_publication(self.connection, publication):
+        published = slots.has_publication(self.connection, publication)
+        if not published:
             self.ledger.put_facts({"publication_made": publication})  # ours to drop again (`down`)
         with translated():
             version = self.connection.info.server_version
             slots.ensure_publication(self.connection, publication, self.tables, server_version=version)
+        if not published:
+            logger.info("made the publication", extra={"publication": publication})
         self.ledger.put_facts({"making_slot": name})
         if existing is not None:
             slots.drop_slot(self.connection, name)  # made by a start that was killed before it could note the position
@@ -306,7 +309,7 @@ class SourceSetup:
                 "database": identity.database,
             }
         )
-        logger.info("made publication and slot", extra={"slot": name, "publication": publication})
+        logger.info("made the slot", extra={"slot": name, "publication": publication})
 
     def _join(self, publication: str) -> None:
         """Tables that came since join the publication, and the barrier is passed again before they are read (law 2).

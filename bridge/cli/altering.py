@@ -105,7 +105,8 @@ def _confirm(book: Ledger, labels: list[str]) -> None:
         raise ConfigError(
             f"{count:,} memories of {_names(labels)} would be forgotten", hint="Say so by --yes, or keep them by --keep-memories."
         )
-    typer.confirm(f"Forget {count:,} memories of {_names(labels)}?", abort=True)
+    if not typer.confirm(f"Forget {count:,} memories of {_names(labels)}?", err=True):
+        raise ConfigError("not confirmed: nothing was forgotten", hint="Answer y, or give --yes or --keep-memories.")
 
 
 def _names(labels: list[str]) -> str:

@@ -142,7 +142,7 @@ def test_a_new_slot_is_made_wherever_the_run_is_killed(make_rig: MakeRig) -> Non
     drop_slot(rig)
     rig.sql("update notes set body = 'missed' where id <= 100", "delete from notes where id > 880")
     new_slot(rig)
-    for mark in ("a run begins", "a new source epoch begins", "made publication and slot", "streaming"):
+    for mark in ("a run begins", "a new source epoch begins", "made the slot", "streaming"):
         log = rig.log.stat().st_size
         rig.start()
         deadline = time.monotonic() + 60
