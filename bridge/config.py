@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -22,7 +22,7 @@ from bridge import settings_file
 from bridge.config_sections import Embedding, Section, model_checked, port_is_valid
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
-from bridge.postgres import password_free
+from bridge.postgres import SECRETS, password_free
 from bridge.spaces import CONFIDENCE_CLASSES, TableOptions
 
 GRPC_PORT = 50051
@@ -30,6 +30,8 @@ CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.95
 SIZE = r"^([0-9]{1,12}) ?(kB|MB|GB|TB)$"
 UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 """As PostgreSQL counts them."""
+PASSWORD = re.compile(r"^([^:/]+://[^:/@]*):[^/]*@")
+"""A password in a URL: libpq takes any character, and one too many is left out rather than a part of it shown."""
 
 Names = tuple[str, ...]
 
@@ -341,16 +343,12 @@ def shown(config: Config) -> dict[str, Any]:
 
 
 def without_password(location: str) -> str:
-    """A ledger's place without a password: a path as it is."""
+    """A ledger's place without its secrets: a path as it is."""
     if "://" not in location:
         return location
-    address, _mark, options = location.partition("?")
-    kept = "&".join(option for option in options.split("&") if option and not option.startswith("password="))
-    location = f"{address}?{kept}" if kept else address
-    parts = urlsplit(location)
-    if parts.password is None:
-        return location
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", "@", 1)))
+    address, _mark, options = PASSWORD.sub(r"\1@", location).partition("?")
+    kept = "&".join(option for option in options.split("&") if option and unquote(option.partition("=")[0]) not in SECRETS)
+    return f"{address}?{kept}" if kept else address
 
 
 def _section(given: Any, first: str) -> dict[str, Any]:

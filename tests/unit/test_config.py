@@ -253,9 +253,21 @@ def test_explain_finds_keys_and_their_parts() -> None:
 
 
 def test_a_ledgers_password_is_left_out_wherever_it_stands() -> None:
-    """Before the host or among the options; the rest stays."""
+    """Before the host, with whatever characters, or among the options, with every name that a secret has; the rest stays."""
     from bridge.config import without_password
+    from bridge.postgres import SECRETS
 
     assert without_password("postgresql://u:x@h/d?schema=s&password=x") == "postgresql://u@h/d?schema=s"
     assert without_password("postgresql://h/d?password=x") == "postgresql://h/d"
+    assert without_password("postgresql://h/d?%70assword=x&sslmode=require") == "postgresql://h/d?sslmode=require"
+    for name in SECRETS:
+        assert (
+            without_password(f"postgresql://u@h/d?sslmode=require&{name}=x&schema=s")
+            == "postgresql://u@h/d?sslmode=require&schema=s"
+        )
+    for password in ("x#y", "x@y", "x:y", "x?y", "%78"):
+        assert (
+            without_password(f"postgresql://u:{password}@h:1,[::1]:2/d?schema=a@b") == "postgresql://u@h:1,[::1]:2/d?schema=a@b"
+        )
+    assert without_password("postgresql://u@[::1]:5432/d?schema=a:b@c") == "postgresql://u@[::1]:5432/d?schema=a:b@c"
     assert without_password("shop.db") == "shop.db"

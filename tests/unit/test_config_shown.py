@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from bridge.cli import app
 from bridge.errors import ConfigError
+from bridge.postgres import SECRETS
 
 runner = CliRunner()
 
@@ -30,6 +31,20 @@ def test_the_configuration_is_shown_without_its_secrets(tmp_path: Path) -> None:
     assert values["ledger"] == "postgresql://l@h/ledger"
     assert values["tables"]["users"]["shards"] == 2
     assert values["target"]["limit"] == 90_000
+
+
+def test_a_ledgers_secrets_are_not_shown_wherever_they_stand(tmp_path: Path) -> None:
+    """Every parameter of a connection that is secret; what is not is shown."""
+    options = "&".join(f"{name}=hidden" for name in sorted(SECRETS))
+    file = tmp_path / "bridge.yaml"
+    file.write_text(
+        "source: postgresql://u@h/db\ntarget: http://h:7432\n"
+        f"ledger: postgresql://l:hid#den@h/ledger?sslmode=verify-full&{options}&schema=mine\n"
+    )
+    shown = runner.invoke(app, ["config", "--config", str(file)])
+    assert shown.exit_code == 0, shown.output
+    assert "hid" not in shown.output
+    assert yaml.safe_load(shown.output)["ledger"] == "postgresql://l@h/ledger?sslmode=verify-full&schema=mine"
 
 
 def test_a_key_is_explained(tmp_path: Path) -> None:
