@@ -124,7 +124,7 @@ class Alterations:
                 try:
                     acts[asked.verb](asked)
                 except (ConfigError, Fatal) as error:
-                    self._refuse(asked, f"{error} {error.hint}".strip())
+                    self._refuse(asked, ". ".join(filter(None, (str(error), error.hint))))
         self._revive()
         for record in self.ledger.generations(FILLING):
             self._fill(record)

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.fullness import LIMIT, Fullness, crowded
-from bridge.ledger import Ledger, TableRecord, resyncing
+from bridge.ledger import Generations, Ledger, TableRecord, resyncing
 from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
 
 REMEDY = "once it can be carried again: engram-bridge resync {}"
+REMOVED = "engram-bridge add {} carries it again"
 CONSISTENT = "consistent"
 REPAIRED = "repaired"
 
@@ -213,13 +214,14 @@ def _target(ledger: Ledger, gauge: Any, *, running: bool) -> dict[str, Any]:
 
 
 def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
-    search = ledger.search_progress()
+    search, removed = ledger.search_progress(), Generations(ledger).choices().removed
     parked = Counter(key[0] for key, waiting in ledger.parked_keys() if not waiting.dropped)
     pending = ledger.pending_edges()
     speeds, _at = gauges.get("loading", ({}, 0.0))
     figures = []
     for record in ledger.tables():
         chunks = ledger.chunks(record.number)
+        remedy = REMOVED if record.label in removed else REMEDY
         done = [chunk for chunk in chunks if chunk.done]
         found = search[record.number]
         speed = (speeds or {}).get(str(record.number)) or {}
@@ -242,7 +244,7 @@ def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, 
                 model=made_by(facts, record.number)[0] if record.state != "new" else None,
                 rows_per_second=speed.get("rows_per_second"),
                 eta_seconds=speed.get("eta_seconds"),
-                remedy=REMEDY.format(record.label) if record.state == "stopped" else None,
+                remedy=remedy.format(record.label) if record.state == "stopped" else None,
             )
         )
     return figures

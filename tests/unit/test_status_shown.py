@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bridge.cli import app
 from bridge.console import render_status
-from bridge.ledger import Ledger
+from bridge.ledger import Generations, Ledger
 from bridge.status import SlotFigures, collect
 
 SLOT = SlotFigures(exists=True, flush_lsn=200)
@@ -101,3 +101,10 @@ def test_the_command_line_says_what_it_is() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.startswith("engram-bridge 0.")
     assert "TABLE/KEY" in CliRunner().invoke(app, ["parked", "retry", "--help"]).output.upper()
     assert "--no-" not in "".join(CliRunner().invoke(app, [name, "--help"]).output for name in ("run", "status", "check"))
+
+
+def test_a_removed_table_is_told_apart_from_one_that_was_stopped(ledger: Ledger) -> None:
+    """`resync` refuses a table that was removed with its memories kept, so the remedy is the command that carries it again."""
+    Generations(ledger).remove("public.users", keep=True, reason="it was removed, and its memories are kept")
+    (table,) = collect(ledger, SLOT).tables
+    assert (table.state, table.remedy) == ("stopped", "engram-bridge add public.users carries it again")
