@@ -44,16 +44,16 @@ class Lookout:
         """One look. Raises SourceUnavailable and LedgerError."""
         keeper = self.keeper
         plans = [plan for plan in list(keeper.shop.mapping.numbered.values()) if plan.number not in keeper.shop.stopped]
+        kept = keeper.ledger.facts()
         with connect(keeper.config.source.url, application_name="engram-bridge catalogue") as connection:
             now = standing(connection, keeper.publication)
             shapes = load_shapes(connection, [plan.table.oid for plan in plans], keeper.publication)
-            changed = [plan for plan in plans if self._differs(plan, shapes, now)]
+            changed = [plan for plan in plans if self._differs(plan, shapes, now, kept)]
             if not changed:
                 return
             tables = catalogs.load(connection, only=[plan.table.oid for plan in changed]).tables
             position = reached(connection)  # whatever these shapes show was committed before it
             carried = []
-            kept = keeper.ledger.facts()
             harmless: dict[str, str] = {}
             for plan in changed:  # before any plan is made anew: what the configuration says of a stopped table counts no more
                 shape, table = shapes.get(plan.table.oid), tables.get((plan.table.schema, plan.table.name))
@@ -85,7 +85,9 @@ class Lookout:
             for plan in plans:
                 self.keeper.stop_table(plan, f"its foreign keys are other ones, and {error}")
 
-    def _differs(self, plan: TablePlan, shapes: Mapping[int, Shape], now: Standing | None) -> bool:
+    def _differs(self, plan: TablePlan, shapes: Mapping[int, Shape], now: Standing | None, kept: Mapping[str, str]) -> bool:
+        if f"shape:{plan.number}" not in kept:
+            return True  # the table was begun anew: its shape is to be kept, even an equal one
         seen = self._seen.get(plan.number)
         return seen is None or seen != shapes.get(plan.table.oid) or now != self._standing
 

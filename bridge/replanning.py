@@ -11,6 +11,7 @@ from bridge.ledger import Generations
 from bridge.mapping import Mapping, TablePlan
 from bridge.wiring import links_fact, make_plan
 from snapshot.chunks import reached
+from snapshot.shapes import load_shapes
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def replan(keeper: TableKeeper, connection: psycopg.Connection) -> None:
     records = [record for record in keeper.ledger.generations() if record.label not in removed]
     serving = {record.number: record.label for record in keeper.ledger.tables()}
     changed: list[TablePlan] = []
+    _note_shapes(keeper, connection, [fresh.numbered[n] for n in fresh.numbered.keys() - keeper.shop.mapping.numbered.keys()])
     with keeper.lock:
         before = keeper.shop.mapping.numbered
         numbered: dict[int, TablePlan] = {}
@@ -46,6 +48,20 @@ def replan(keeper: TableKeeper, connection: psycopg.Connection) -> None:
             continue
         logger.info("foreign keys are other ones", extra={"table": plan.table.label})
         keeper.read_again(plan.number, f"column@{position}", {f"links:{plan.number}": links_fact(plan)})
+
+
+def _note_shapes(keeper: TableKeeper, connection: psycopg.Connection, plans: list[TablePlan]) -> None:
+    """Keep what these tables look like before their changes are taken in and their rows read.
+
+    What comes or goes without a message from here on, a partition with its rows, is a difference for the next look.
+    """
+    facts = keeper.ledger.facts()
+    lacking = [plan for plan in plans if f"shape:{plan.number}" not in facts]
+    if lacking:
+        epoch = int(facts.get("source_epoch", "1"))
+        shapes = load_shapes(connection, [plan.table.oid for plan in lacking], keeper.publication)
+        there = {plan.number: shapes[plan.table.oid] for plan in lacking if plan.table.oid in shapes}
+        keeper.ledger.put_facts({f"shape:{number}": shape.fact(epoch) for number, shape in there.items()})
 
 
 def _chosen(before: TablePlan | None, fresh: TablePlan | None) -> TablePlan | None:

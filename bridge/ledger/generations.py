@@ -103,7 +103,8 @@ class Generations:
     def begin(self, record: TableRecord, spaces: Sequence[str], detail: dict[str, Any]) -> TableRecord:
         """A second generation of a table, to be filled; what was asked is noted as begun by its being there.
 
-        `detail` is kept until the switch: what the configuration may go on saying.
+        `detail` is kept until the switch: what the configuration may go on saying. The table's shape is taken along: what
+        comes without a message before the catalogue is looked at again is missed by this generation as well.
         """
         t = tables.tables.c
         begun = select(t.number).where(t.label == record.label, t.role == FILLING, t.spaces == json.dumps(list(spaces)))
@@ -111,6 +112,7 @@ class Generations:
             number = connection.execute(begun).scalar()  # of a commit that came through although its answer was lost
             if number is None:
                 number = insert(connection, record.label, FILLING, record.origin, spaces, record.columns, record.rows_estimated)
+                _same_shape(connection, record.number, number)
             _choose(connection, record.label, FILLING, detail)
             _done(connection, record.label, "reshard")
         return next(one for one in self._ledger.generations(FILLING) if one.number == number)
@@ -178,6 +180,13 @@ class Generations:
 def _choose(connection: Connection, label: str, verb: str, detail: dict[str, Any]) -> None:
     row: dict[str, object] = {"label": label, "verb": verb, "detail": json.dumps(detail)}
     books.upsert(connection, tables.choices, ("label", "verb"), [row])
+
+
+def _same_shape(connection: Connection, known: int, number: int) -> None:
+    f = tables.facts.c
+    value = connection.execute(select(f.value).where(f.name == f"shape:{known}")).scalar()
+    if value is not None:
+        books.upsert(connection, tables.facts, ("name",), [{"name": f"shape:{number}", "value": value}])
 
 
 def _done(connection: Connection, label: str, verb: str) -> None:
