@@ -155,9 +155,10 @@ class ServerHolder:
             self._steps += 1
 
     def _look(self) -> None:
-        """Now and then: is the lock still ours? If its connection has ended and nobody took it, it is taken again.
+        """Now and then: is the lock still ours? If its connection has ended, it is taken again, as soon as it is free.
 
-        Raises LedgerHeld and LedgerUnavailable.
+        The server can need a minute to see that the connection has ended, and our own session holds the lock meanwhile. Whether
+        it is that or another run, the token tells, which is looked at next. Raises LedgerUnavailable.
         """
         with self._lock:
             if time.monotonic() - self._looked < LOOK_SECONDS or self._connection is None:
@@ -167,8 +168,12 @@ class ServerHolder:
             except psycopg.Error:
                 with suppress(psycopg.Error):
                     self._connection.close()
-                self._connection = self._locked()
-                logger.warning("the ledger's lock was lost, and is taken again", extra={"ledger": self._place.shown})
+                try:
+                    self._connection = self._locked()
+                except LedgerHeld:
+                    logger.info("the ledger's lock was lost, and is not free yet", extra={"ledger": self._place.shown})
+                else:
+                    logger.warning("the ledger's lock was lost, and is taken again", extra={"ledger": self._place.shown})
             self._looked = time.monotonic()
 
     def _lost(self, connection: Connection) -> LedgerHeld:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -42,6 +45,24 @@ def end_lock_session(database: str) -> None:
             "where datname = current_database() and application_name = 'engram-bridge ledger lock'"
         ).fetchall()
     assert rows == [(True,)]
+
+
+@contextmanager
+def half_closed(ledger: Ledger, database: str) -> Iterator[Callable[[], None]]:
+    """Cut the connection of the ledger's lock on our side alone; what is given makes the server notice."""
+    holder = ledger._holder
+    assert isinstance(holder, ServerHolder)
+    assert holder._connection is not None
+    number, pid = holder._connection.fileno(), holder._connection.info.backend_pid
+    with socket.socket(fileno=os.dup(number)) as server_side, socket.socket() as unconnected:
+        os.dup2(unconnected.fileno(), number)
+
+        def notice() -> None:
+            server_side.shutdown(socket.SHUT_RDWR)
+            with psycopg.connect(database, autocommit=True) as admin:
+                admin.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+
+        yield notice
 
 
 def test_whoever_has_lost_the_right_writes_nothing(ledger: Ledger, database: str) -> None:
@@ -100,6 +121,32 @@ def test_a_lock_that_was_lost_and_not_taken_is_taken_again(
     assert beside.held_by() == before
     with pytest.raises(LedgerHeld):
         beside.acquire()
+    beside.close()
+
+
+def test_a_lock_that_its_own_dead_session_still_holds_is_waited_for(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network has ended our connection, and the server does not know yet: the run goes on behind its fence, nobody else
+    gets in, and the lock is ours again once the server has noticed. If another run was faster then, that is told."""
+    monkeypatch.setattr("bridge.ledger.locking.LOOK_SECONDS", 0.0)
+    beside = Ledger(database)
+    with half_closed(ledger, database) as notice:
+        ledger.put_facts({"behind": "the fence"})
+        ledger.record(Batch([Outcome((1, "a"), entry=ENTRY)]))
+        with pytest.raises(LedgerHeld, match="another run works with this ledger"):
+            beside.acquire()
+        notice()
+        ledger.put_facts({"the lock": "is ours"})
+        with pytest.raises(LedgerHeld, match="another run works with this ledger"):
+            beside.acquire()
+    with half_closed(ledger, database) as notice:
+        ledger.put_facts({"behind": "the fence again"})
+        notice()
+        beside.acquire()
+        with pytest.raises(LedgerHeld, match=r"has lost the ledger .* to another"):
+            ledger.put_facts({"lost": "by now"})
+    assert "lost" not in beside.facts()
     beside.close()
 
 
