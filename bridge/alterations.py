@@ -2,7 +2,7 @@
 
 Whoever asks writes it into the ledger (`Generations.ask`), while a bridge runs or not; this thread of a running one does it. Each
 act is a row of steps, of which one is a single transaction of the ledger that decides: before it nothing has happened, after it
-the rest follows, in this run or in the next.
+the rest follows, in this run, again and again while something it needs is away, or in the next.
 
 add      the table is registered, it joins the publication, its plan is put in force, the barrier is passed, it is loaded
 remove   it is retired, or stopped where its memories are kept; its plan goes; it leaves the publication
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 
@@ -30,7 +31,7 @@ from bridge.config import Config
 from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
 from bridge.keeper import NO_KEY, TableKeeper
 from bridge.lane import Lane
-from bridge.ledger import FILLING, RESYNC_ASKED, RETIRED, Asked, Generations, Ledger, TableRecord
+from bridge.ledger import FILLING, RESYNC_ASKED, RETIRED, SERVING, Asked, Generations, Ledger, TableRecord
 from bridge.lsn import Lsn
 from bridge.mapping import Mapping, TablePlan
 from bridge.models import settle_models
@@ -73,6 +74,7 @@ class Alterations:
     failure: BridgeError | None = None
     pending: bool = True
     _told: dict[str, float] = field(default_factory=dict)
+    _rest: dict[str, tuple[str, Callable[[], None]]] = field(default_factory=dict)
     _asked_at: dict[int, Lsn] = field(default_factory=dict)
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -119,8 +121,10 @@ class Alterations:
     def step(self) -> None:
         """One round. Raises LedgerError, SourceUnavailable, TargetUnavailable."""
         acts = {"add": self._add, "remove": self._remove, "reshard": self._reshard}
+        self._finish()
         for asked in self.generations.asked():
             if asked.refused is None:
+                self.pending = True
                 try:
                     acts[asked.verb](asked)
                 except (ConfigError, Fatal) as error:
@@ -136,6 +140,27 @@ class Alterations:
     def _refuse(self, asked: Asked, reason: str) -> None:
         self.generations.refuse(asked, reason)
         logger.error("cannot %s a table: %s: %s", asked.verb, asked.label, reason, extra={"table": asked.label})
+
+    def _finish(self) -> None:
+        """Do what is left of acts that are decided. It is noted before the decision, and dropped when it is done.
+
+        So an error that passes loses nothing of it: each rest may be repeated from its beginning, and does nothing where the
+        decision was not taken. A table that cannot go on is stopped, and `status` says why.
+        """
+        for label, (verb, rest) in list(self._rest.items()):
+            try:
+                rest()
+            except (ConfigError, Fatal) as error:
+                reason = f"{error} {error.hint}".strip()
+                for record in self._begun(label, SERVING, FILLING):
+                    self.ledger.set_table(record.number, state="stopped", reason=reason)
+                    self.shop.stopped[record.number] = reason
+                self._refuse(Asked(label, verb, {}), reason)
+            del self._rest[label]
+
+    def _begun(self, label: str, *roles: str) -> list[TableRecord]:
+        """The generations of a table that are decided on, and not being read yet."""
+        return [one for one in self.ledger.generations(*roles) if one.label == label and one.state == "new"]
 
     def _tell(self, about: str, sentence: str, *words: object) -> None:
         """Say something that lasts once in a while."""
@@ -162,23 +187,28 @@ class Alterations:
                 self._require_key(draft)
             self._require(additions.errors(self.config, answers, draft))
             self._open(known.spaces if known is not None else draft.spaces)
+            carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=known is not None)
+            self._rest[label] = "add", carry
             self.generations.choose(label, ADDED, {})
             self.generations.unchoose(label, REMOVED)
             if known is not None:
                 self.ledger.drop_fact(f"shape:{known.number}")  # it left the publication, and may be another table now
                 self.ledger.begin_again(known.number, column_facts(draft.table))
             make_plan(self.config, self.ledger, connection, register=False, joining={label})
-            self._carry(label, (draft.table.schema, draft.table.name), refresh=known is not None)
-        self.generations.done(label, "add")
+        self._finish()  # with the next round `add` finds it carried, or refused
 
     def _carry(self, label: str, name: tuple[str, str], *, refresh: bool) -> None:
         """Take in the changes of a table that the ledger has as new, then load it."""
+        if not self._begun(label, SERVING):
+            return
         with connect(self.config.source.url, application_name="engram-bridge add") as connection:
             version = connection.info.server_version
             ensure_publication(connection, self.keeper.publication, [name], server_version=version)
             self.shop.stopped.pop(next(r.number for r in self.ledger.tables() if r.label == label), None)
             replan(self.keeper, connection)  # what was sent before is not taken in: it is in what is read behind the barrier
-            plan = self.shop.mapping.plans[label]
+            plan = self.shop.mapping.plans.get(label)
+            if plan is None:
+                raise ConfigError("it was dropped or renamed", hint="See `engram-bridge status`.")
         settle_models(self.ledger, [plan], self.shop.embedders)
         self._pass_barrier()
         if refresh:
@@ -240,11 +270,17 @@ class Alterations:
                     logger.error("a table cannot be loaded again: %s: %s", record.label, error, extra={"hint": error.hint})
                     continue
             self.ledger.drop_fact(f"shape:{record.number}")  # whatever it was: what is there now is read
+            self._rest[record.label] = "resync", partial(self._carry_anew, record, (table.schema, table.name))
             self.ledger.begin_again(record.number, column_facts(table))
+            logger.info("a table is loaded again", extra={"table": record.label})
+            self._finish()
+
+    def _carry_anew(self, record: TableRecord, name: tuple[str, str]) -> None:
+        """Carry a table by another plan than the one that was in force when it was stopped."""
+        if self._begun(record.label, SERVING):
             with self.keeper.lock:
                 self.shop.mapping = self.shop.mapping.without(record.number)  # its plan is of the old definition
-            logger.info("a table is loaded again", extra={"table": record.label})
-            self._carry(record.label, (table.schema, table.name), refresh=True)
+        self._carry(record.label, name, refresh=True)
 
     def _revivable(self, record: TableRecord, connection: psycopg.Connection) -> Table:
         """The table as it is now. Raises ConfigError when it cannot be carried."""
@@ -275,12 +311,19 @@ class Alterations:
             return
         reason = KEPT if keep else GONE
         records = [record for record in self.ledger.generations() if record.label == label]
+        self._rest[label] = "remove", partial(self._let_go, label, [record.number for record in records], reason)
         self.generations.remove(label, keep=keep, reason=reason)
-        self.shop.stopped.update({record.number: reason for record in records})
+        self._finish()
+
+    def _let_go(self, label: str, numbers: Sequence[int], reason: str) -> None:
+        """Nothing of a removed table is taken in any more, and nothing sent."""
+        if label not in self.generations.choices().removed:
+            return
+        self.shop.stopped.update(dict.fromkeys(numbers, reason))
         with connect(self.config.source.url, application_name="engram-bridge remove") as connection:
             replan(self.keeper, connection)
-        logger.info("a table is carried no more", extra={"table": label, "memories": "kept" if keep else "forgotten"})
         self.leave()
+        logger.info("a table is carried no more", extra={"table": label, "memories": "kept" if reason == KEPT else "forgotten"})
 
     def leave(self) -> None:
         """Take removed tables out of the publication; where we may not, say what would."""
@@ -316,15 +359,23 @@ class Alterations:
         names = fresh_spaces(tables, label, shards, self.config.target.space_prefix, set(self.ledger.spaces()))
         self._open(names)
         accepted = [configured_spaces(tables, label, n, self.config.target.space_prefix) for n in (None, shards)]
-        filling = self.generations.begin(record, names, {"configured": accepted} | self._model(plan, model))
+        self._rest[label] = "reshard", partial(self._begin_filling, label, model)
+        self.generations.begin(record, names, {"configured": accepted} | self._model(plan, model))
+        self._finish()
+
+    def _begin_filling(self, label: str, model: str | None) -> None:
+        """Write changes to the second generation of a table as well, then load it. `_fill` gives up one without a first."""
+        filling = next(iter(self._begun(label, FILLING)), None)
+        if filling is None or label not in self.shop.mapping.plans:
+            return
         with self.keeper.lock:
-            self.shop.mapping = self.shop.mapping.filled(filling.number, label, names, model)
+            self.shop.mapping = self.shop.mapping.filled(filling.number, label, filling.spaces, model)
             other = self.shop.mapping.numbered[filling.number]
         self.ledger.put_facts({f"links:{filling.number}": links_fact(other)})
         settle_models(self.ledger, [other], self.shop.embedders)
         self._pass_barrier()
         self.loader.load(other)
-        logger.info("a table is spread anew", extra={"table": label, "spaces": list(names)})
+        logger.info("a table is spread anew", extra={"table": label, "spaces": list(filling.spaces)})
 
     def _model(self, plan: TablePlan, model: str | None) -> dict[str, object]:
         """What is to be remembered of the model: the one that was chosen, now or before, and what the configuration may say."""

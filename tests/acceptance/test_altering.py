@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
+
+import psycopg
 
 from bridge.ledger import FILLING, RETIRED, SERVING, Generations, Ledger
 from bridge.models import model_fact
 from bridge.sandbox import shop
+from bridge.sandbox.postgres import SandboxPostgres
 from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused
@@ -392,3 +396,38 @@ def test_a_kept_table_comes_back_though_it_was_made_again_but_not_without_a_key(
     until_over(rig)
     assert rig.stop() == 0, rig.tail()
     assert {one.table: one.rows for one in rig.prove()} == {"public.bare": 40, "public.made": 60}
+
+
+def test_an_act_goes_on_without_a_restart_after_an_error_that_passes(make_rig: MakeRig, own_postgres: SandboxPostgres) -> None:
+    """PostgreSQL restarts while `add`, `reshard`, `resync` or `remove` waits for it: what is decided is done when it is back."""
+    rig = make_rig(source=own_postgres.url(), exclude=["late"])
+    rig.sql("create table things (id int primary key)", "insert into things select generate_series(1, 100)")
+    rig.sql("create table late (id int primary key, extra int)", "insert into late select generate_series(1, 50)")
+    rig.start()
+    rig.wait_until_proven()
+
+    def interrupted(lock: str, seen: Callable[[Ledger], bool], *command: str) -> None:
+        with closing(psycopg.connect(own_postgres.url())) as holder:
+            holder.execute("select pg_current_xact_id()")
+            holder.execute(lock)
+            asked(rig, *command)
+            until(lambda: seen(rig.ledger()), rig)
+            time.sleep(1.0)  # it waits now
+            own_postgres.restart("fast")
+        until_over(rig)
+
+    late, things = "public.late", "public.things"
+    interrupted("select 1", lambda book: state_of(book, late, SERVING) == "new", "add", "late")
+    interrupted("select 1", lambda book: state_of(book, things, FILLING) == "new", "reshard", "things", "2")
+    rig.sql("alter table late drop column extra", "insert into late values (100)")
+    until(lambda: state_of(rig.ledger(), late, SERVING) == "stopped", rig)
+    interrupted("select 1", lambda book: state_of(book, late, SERVING) == "new", "resync", "late")
+    until(lambda: state_of(rig.ledger(), late, SERVING) == "loaded", rig)
+    locked = "lock table late in share update exclusive mode"
+    interrupted(locked, lambda book: late in Generations(book).choices().removed, "remove", "late", "--yes")
+    published = "select count(*) from pg_publication_tables where tablename = 'late'"
+    with psycopg.connect(own_postgres.url()) as connection:
+        assert connection.execute(published).fetchone() == (0,)
+    assert rig.stop() == 0, rig.tail()
+    assert {one.table: one.rows for one in rig.prove()} == {things: 100}
+    assert len(spaces_of(rig, things)) == 2
