@@ -44,7 +44,7 @@ def draft(config: Config, ledger: Ledger, answers: SourceAnswers, table: Table) 
     carried = [one for one in select(config, everything, with_it) if one.label in known or one.label == table.label]
     mapping = compile_mapping(
         carried,
-        table_options(config, everything),
+        table_options(config, everything, with_it),
         identity_of(ledger, config),
         {one.label: number for number, one in enumerate(carried, 1)},
         homes={one.label: known[one.label].spaces for one in carried if one.label in known},

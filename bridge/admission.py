@@ -105,7 +105,7 @@ def _findings(config: Config, answers: SourceAnswers, ledger: LedgerFacts) -> li
     if any(found.code == "source.version" for found in findings):
         return findings  # a server so old was asked nothing else
     everything = list(answers.catalog.tables.values())
-    chosen, options = select(config, everything, ledger.choices), table_options(config, everything)
+    chosen, options = select(config, everything, ledger.choices), table_options(config, everything, ledger.choices)
     if not chosen and not ledger.choices.removed:
         raise ConfigError(
             f"there is no table to carry in the database {answers.server.database}",

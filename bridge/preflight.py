@@ -135,7 +135,7 @@ def _chosen(
     """The tables that the configuration chooses, with their options and spaces; mistakes in it become findings."""
     everything = list(answers.catalog.tables.values())
     try:
-        tables, options = select(config, everything, ledger.choices), table_options(config, everything)
+        tables, options = select(config, everything, ledger.choices), table_options(config, everything, ledger.choices)
     except BridgeError as error:
         # Everything else is still judged, for all tables and with their defaults.
         findings.append(_told(error, "config", "tables"))

@@ -30,12 +30,13 @@ def select(config: Config, tables: Sequence[Table], choices: Choices = _NONE) ->
     """The tables that `include` and `exclude` leave, in their order, with those added and without those removed by `choices`.
 
     Raises ConfigError for a pattern of `include` without a match, for a plain name of either that is no table, and for two tables
-    whose schemas and names read alike.
+    whose schemas and names read alike. Names of tables that were removed may stay, whether the tables are still there or not.
     """
     for key, patterns in (("include", config.include), ("exclude", config.exclude)):
         for pattern in patterns:
             plain = not any(sign in pattern for sign in "*?[")
-            if (key == "include" or plain) and not any(_matches(table, pattern) for table in tables):
+            known = any(_matches(table, pattern) for table in tables) or any(_fits(label, pattern) for label in choices.removed)
+            if (key == "include" or plain) and not known:
                 raise ConfigError(f"{key}: no table matches {pattern!r}", hint=nearest(pattern, _all_names(tables)))
     chosen = [
         table
@@ -58,7 +59,7 @@ def loosened(config: Config, tables: Sequence[Table], labels: Collection[str]) -
     memories are, and under what model, stays.
     """
     there = {name for table in tables for name in names_of(table)}
-    loose = {name for label in labels for name in (label, label.removeprefix("public."))}
+    loose = {name for label in labels for name in _names(label)}
     gone = loose - there
     nothing = {"text": None, "timestamp": None, "columns": Columns()}
     return config.model_copy(
@@ -80,14 +81,17 @@ def _chosen(config: Config, table: Table) -> bool:
     )
 
 
-def table_options(config: Config, tables: Sequence[Table]) -> dict[str, TableOptions]:
+def table_options(config: Config, tables: Sequence[Table], choices: Choices = _NONE) -> dict[str, TableOptions]:
     """The options of every table that `tables:` names, by label; `tables` is the whole catalogue, also what is left out.
 
-    Raises ConfigError for tables and columns that do not exist, and for one table named twice.
+    What it says of tables that were removed is passed over. Raises ConfigError for tables and columns that do not exist, and for
+    one table named twice.
     """
     options: dict[str, TableOptions] = {}
     for name, given in config.tables.items():
         found = [table for table in tables if name in names_of(table)]
+        if any(name in _names(label) for label in choices.removed) and len(found) <= 1:
+            continue
         if not found:
             raise ConfigError(f"tables.{name}: there is no such table", hint=nearest(name, _all_names(tables)))
         if len(found) > 1:
@@ -125,6 +129,15 @@ def _require_columns(name: str, table: Table, options: TableOptions) -> None:
 
 def _columns(table: Table) -> list[str]:
     return [column.name for column in table.columns]
+
+
+def _names(label: str) -> tuple[str, str]:
+    """The names under which the configuration may speak of a table that is perhaps not there any more."""
+    return label, label.removeprefix("public.")
+
+
+def _fits(label: str, pattern: str) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for name in _names(label))
 
 
 def _matches(table: Table, pattern: str) -> bool:

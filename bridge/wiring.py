@@ -111,8 +111,8 @@ def make_plan(
     if not register:
         loose = [one.label for one in known.values() if one.state == "stopped" or strictly not in (None, one.label)]
         config = loosened(config, everything, loose)
-    options = table_options(config, everything)
     choices = Generations(ledger).choices()
+    options = table_options(config, everything, choices)
     options |= chosen_models(config, options, choices)
     tables = [
         table
