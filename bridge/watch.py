@@ -48,6 +48,9 @@ class TargetWatch:
     """Spaces that were seen to since the target's last start: written through, or being written through."""
 
     _losses: dict[int, Token] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Over `jobs`: resyncs have spaces compared, in a thread of their own."""
+
     _ending: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     failure: BridgeError | None = None
@@ -132,9 +135,13 @@ class TargetWatch:
                 job.reload = []
                 continue
             self.shop.ledger.put_space(space, repaired=job.epoch)
-            del self.jobs[space]
-            self._asked.discard(space)
-            if not self.jobs:
+            with self._lock:
+                if self.jobs.get(space) is not job:
+                    continue  # another comparison was asked for meanwhile: that one is waited for
+                del self.jobs[space]
+                self._asked.discard(space)
+                last = not self.jobs
+            if last:
                 self._repaired()
 
     def _reload(self, plans: list[TablePlan]) -> Token:
@@ -178,12 +185,13 @@ class TargetWatch:
 
     def compare(self, spaces: Sequence[str]) -> None:
         """Have these spaces compared with the ledger, and what differs mended."""
-        if not self.jobs:
-            self._differed = {}
-        for space in spaces:
-            job = Comparison(space, self.epoch)
-            self.jobs[space] = job
-            self.pool.lane(space).put_job(job)
+        with self._lock:
+            if not self.jobs:
+                self._differed = {}
+            jobs = [Comparison(space, self.epoch) for space in spaces]
+            self.jobs.update({job.space: job for job in jobs})
+        for job in jobs:
+            self.pool.lane(job.space).put_job(job)
         self.pool.wake()
 
     def _repaired(self) -> None:
