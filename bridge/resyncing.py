@@ -96,9 +96,11 @@ class Resyncing:
         """The rows of a table are read, by the wish that stood when they were put. One that came meanwhile begins anew."""
         self._rereads.pop(number, None)
         if not self.shop.ledger.drop_fact(f"resync:{number}", None if gone else wish) and not gone:
-            if self.shop.ledger.facts().get(f"resync:{number}") in (RESYNC_ASKED, RESYNC_BEHIND):
+            now = self.shop.ledger.facts().get(f"resync:{number}")
+            if now in (RESYNC_ASKED, RESYNC_BEHIND):
                 self.resyncs.discard(number)  # it is to be loaded, not read by key
-            return
+            if now is not None:
+                return  # with none, it was dropped before, and only the answer was lost
         plan = self.shop.mapping.numbered.get(number)
         if number in self.loader.refreshing and self.watch is not None and plan is not None:
             self.watch.compare(plan.spaces)  # the ledger is right now: and Engram?

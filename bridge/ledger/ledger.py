@@ -386,15 +386,23 @@ class Ledger(Store):
         with self.writing() as connection:
             connection.execute(tables.requests.insert().values(verb=verb, tbl=key[0], key=key[1], made=time.time()))
 
-    @waits
     def take_requests(self) -> list[tuple[str, Key]]:
         """What was asked since the last call."""
+        found = self._requests()
+        if found:
+            self._drop_requests(found[-1][0])  # asked again after a lost answer, it finds none: what was read must stay
+        return [(verb, key) for _id, verb, key in found]
+
+    @waits
+    def _requests(self) -> list[tuple[int, str, Key]]:
         with self.reading() as connection:
             rows = connection.execute(select(tables.requests).order_by(tables.requests.c.id)).all()
-        if rows:
-            with self.writing() as connection:
-                connection.execute(delete(tables.requests).where(tables.requests.c.id <= rows[-1].id))
-        return [(row.verb, (row.tbl, row.key)) for row in rows]
+        return [(row.id, row.verb, (row.tbl, row.key)) for row in rows]
+
+    @waits
+    def _drop_requests(self, last: int) -> None:
+        with self.writing() as connection:
+            connection.execute(delete(tables.requests).where(tables.requests.c.id <= last))
 
     # figures
 

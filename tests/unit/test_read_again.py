@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from bridge.errors import LedgerUnavailable
 from bridge.keeper import TableKeeper
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING, Ledger, known_too, resyncing
+from bridge.ledger.store import Store
 from bridge.resyncing import Resyncing
 
 
@@ -85,3 +90,53 @@ def test_a_loading_that_is_asked_for_during_another_is_not_taken_for_a_reading_b
     assert begun == [number]
     assert ledger.facts()[f"resync:{number}"] == RESYNC_LOADING
     ledger.close()
+
+
+def test_a_reading_ends_though_the_answer_that_its_wish_is_gone_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wish was dropped and the connection broke: asked again, the ledger finds none, and the table is not read for ever."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    number = ledger.register("public.parts", ["parts"], [], 0).number
+    ledger.loaded(number, 0)
+    ledger.put_facts({f"resync:{number}": "column@0"})
+    ledger.patience.begin()
+    losing_one_answer(monkeypatch)
+    plan: Any = SimpleNamespace(number=number, keyless=False, spaces=("parts",), table=SimpleNamespace(label="public.parts"))
+    shop: Any = SimpleNamespace(ledger=ledger, mapping=SimpleNamespace(numbered={number: plan}), stopped={})
+    loader: Any = SimpleNamespace(refreshing=set(), anew=set())
+    pool: Any = SimpleNamespace(wake=lambda: None, wait_for_room=lambda **_wanted: True)
+    recorder: Any = SimpleNamespace(confirmed=1, unlinked=threading.Event())
+    rereading: Any = SimpleNamespace(step=lambda _room: None)
+    resync = Resyncing(shop, pool, recorder, loader, {number}, SimpleNamespace(), rereading)  # type: ignore[arg-type]
+    resync.step()
+    assert "resync:1" not in ledger.facts()
+    assert resync.resyncs == set()
+    ledger.close()
+
+
+def test_requests_are_answered_though_the_answer_that_they_are_taken_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are gone from the ledger then, and must not be from memory."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    ledger.request("retry", (1, "7"))
+    ledger.patience.begin()
+    losing_one_answer(monkeypatch)
+    assert ledger.take_requests() == [("retry", (1, "7"))]
+    assert ledger.take_requests() == []
+    ledger.close()
+
+
+def losing_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next transaction that writes comes through, and the connection breaks before that is known."""
+    writing = Store.writing
+    answers = [True]
+
+    @contextmanager
+    def lose(self: Store) -> Iterator[Connection]:
+        with writing(self) as connection:
+            yield connection
+        if answers:
+            answers.pop()
+            raise LedgerUnavailable("the answer was lost")
+
+    monkeypatch.setattr(Store, "writing", lose)
