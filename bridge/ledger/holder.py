@@ -44,6 +44,7 @@ class FileHolder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
+        self._given_back = False
 
     def acquire(self) -> None:
         """Take the lock. Raises LedgerHeld, saying who has it."""
@@ -58,11 +59,12 @@ class FileHolder:
         file.truncate(0)
         file.write(about_us())
         file.flush()
-        self._file = file
+        self._file, self._given_back = file, False
 
     def release(self) -> None:
         """Give the lock back."""
         if self._file is not None:
+            self._given_back = True
             self._file.close()
             self._file = None
 
@@ -70,11 +72,14 @@ class FileHolder:
         """Who holds the lock now, or None when nobody does."""
         return holder_of(self._path)
 
-    def fence(self, connection: Connection) -> None:
-        """Nothing to do."""
+    def fence(self, connection: Connection) -> None:  # noqa: ARG002 - of the protocol
+        """The lock cannot be lost, only given back. Raises LedgerHeld then: another run may have it."""
+        if self._given_back:
+            raise given_back(str(self._path))
 
-    def step(self, connection: Connection) -> bool:  # noqa: ARG002 - of the protocol
+    def step(self, connection: Connection) -> bool:
         """Every step is a new one: a commit that is not answered has not been made."""
+        self.fence(connection)
         return True
 
     def stepped(self) -> None:
@@ -98,6 +103,11 @@ def held_by_another(who: str) -> LedgerHeld:
     return LedgerHeld(
         f"another run works with this ledger: {who}", hint="Stop it first, or give this run a ledger and a slot of its own."
     )
+
+
+def given_back(shown: str) -> LedgerHeld:
+    """The refusal of a thread that is late: its run has ended, and another may have begun."""
+    return LedgerHeld(f"this run has given the ledger {shown} back, and writes nothing more")
 
 
 def about_us() -> str:

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, select, update
 from bridge.errors import LedgerError, LedgerHeld
 from bridge.ledger import tables
 from bridge.ledger.failure import translated
-from bridge.ledger.holder import about_us, describe_holder, held_by_another
+from bridge.ledger.holder import about_us, describe_holder, given_back, held_by_another
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class ServerHolder:
         self._number = lock_number(place.schema)
         self._connection: psycopg.Connection | None = None
         self._token = ""
+        self._given_back = False
         self._steps = 0
         self._looked = 0.0
         self._lock = threading.Lock()
@@ -88,10 +89,13 @@ class ServerHolder:
             connection.close()
             raise
         self._connection, self._token, self._looked = connection, token, time.monotonic()
+        self._given_back = False
 
     def release(self) -> None:
-        """Give the lock back. The token stays: it is the last one's until the next takes its place."""
-        connection, self._connection, self._token = self._connection, None, ""
+        """Give the lock back. The token stays: it is the last one's until the next takes its place, and a thread of ours that
+        is late finds it gone, or is refused."""
+        self._given_back = bool(self._token)
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
@@ -120,9 +124,11 @@ class ServerHolder:
         return connection
 
     def fence(self, connection: Connection) -> None:
-        """Keep our token where it is until this transaction ends. Raises LedgerHeld when it is gone."""
+        """Keep our token where it is until this transaction ends. Raises LedgerHeld when it is gone, or was given back."""
         if not self._token:
             return
+        if self._given_back:
+            raise given_back(self._place.shown)
         self._look()
         row = (
             select(tables.writers.c.steps).where(tables.writers.c.token == self._token).with_for_update(read=True, key_share=True)
@@ -134,6 +140,8 @@ class ServerHolder:
         """Count one more, under our token."""
         if not self._token:
             return True
+        if self._given_back:
+            raise given_back(self._place.shown)
         self._look()
         w = tables.writers.c
         counted = update(tables.writers).where(w.token == self._token, w.steps == self._steps).values(steps=self._steps + 1)

@@ -209,6 +209,26 @@ def test_one_writes_and_everybody_sees_who(ledger: Ledger, location: str) -> Non
     second.close()
 
 
+def test_a_thread_that_is_left_behind_writes_nothing(ledger: Ledger, location: str) -> None:
+    """Its run has given the ledger back, whether another has it by now or not; whoever takes it again may write again."""
+    ledger.put_facts({"mine": "yes"})
+    ledger.release()
+    late = (lambda: ledger.put_facts({"mine": "late"}), lambda: ledger.record(Batch(facts={"mine": "late"})))
+    for write in late:
+        with pytest.raises(LedgerHeld, match=r"has given the ledger .* back"):
+            write()
+    second = Ledger(location)
+    second.acquire()
+    for write in late:
+        with pytest.raises(LedgerHeld):
+            write()
+    assert second.facts()["mine"] == "yes"
+    second.close()
+    ledger.acquire()
+    ledger.put_facts({"mine": "again"})
+    assert ledger.facts()["mine"] == "again"
+
+
 def test_reading_has_one_view(ledger: Ledger, location: str) -> None:
     """What is recorded between two statements of a reader is not seen by the second one alone."""
     from sqlalchemy import select
