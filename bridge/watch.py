@@ -188,10 +188,10 @@ class TargetWatch:
         with self._lock:
             if not self.jobs:
                 self._differed = {}
-            jobs = [Comparison(space, self.epoch) for space in spaces]
-            self.jobs.update({job.space: job for job in jobs})
-        for job in jobs:
-            self.pool.lane(job.space).put_job(job)
+            for space in spaces:
+                job = Comparison(space, self.epoch)
+                self.jobs[space] = job
+                self.pool.lane(space).put_job(job)  # in the same order: in a lane the newest takes the place of the others
         self.pool.wake()
 
     def _repaired(self) -> None:
