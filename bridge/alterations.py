@@ -26,7 +26,6 @@ from bridge import additions
 from bridge.adoption import Occupied, settle, survey
 from bridge.capacity import proposed_shards, rows_per_space
 from bridge.check import Finding
-from bridge.choices import ADDED, REMOVED
 from bridge.config import Config
 from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
 from bridge.keeper import NO_KEY, TableKeeper
@@ -189,11 +188,7 @@ class Alterations:
             self._open(known.spaces if known is not None else draft.spaces)
             carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=known is not None)
             self._rest[label] = "add", carry
-            self.generations.choose(label, ADDED, {})
-            self.generations.unchoose(label, REMOVED)
-            if known is not None:
-                self.ledger.drop_fact(f"shape:{known.number}")  # it left the publication, and may be another table now
-                self.ledger.begin_again(known.number, column_facts(draft.table))
+            self.generations.add(label, known.number if known is not None else None, column_facts(draft.table))
             make_plan(self.config, self.ledger, connection, register=False, joining={label})
         self._finish()  # with the next round `add` finds it carried, or refused
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from bridge.choices import ADDED, REMOVED, RESHARDED, Choices, choices_of
 from bridge.ledger import books, tables
-from bridge.ledger.ledger import Ledger
+from bridge.ledger.ledger import Ledger, begin_again
 from bridge.ledger.numbering import LAST_NUMBER, insert
 from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, RETIRED, SERVING, TableRecord
@@ -85,11 +85,18 @@ class Generations:
             _choose(connection, label, verb, detail)
 
     @waits
-    def unchoose(self, label: str, verb: str) -> None:
-        """The ledger no longer knows better."""
-        c = tables.choices.c
+    def add(self, label: str, kept: int | None = None, columns: list[dict[str, Any]] | None = None) -> None:
+        """A table is carried whatever the configuration says; `kept`, the number of one whose memories were kept, is loaded anew.
+
+        `columns` are those it has now. What was known of its shape is forgotten: it may be another table by that name.
+        """
+        c, f = tables.choices.c, tables.facts.c
         with self._ledger.writing() as connection:
-            connection.execute(delete(tables.choices).where(c.label == label, c.verb == verb))
+            _choose(connection, label, ADDED, {})
+            connection.execute(delete(tables.choices).where(c.label == label, c.verb == REMOVED))
+            if kept is not None:
+                connection.execute(delete(tables.facts).where(f.name == f"shape:{kept}"))
+                begin_again(connection, kept, columns or [])
 
     @waits
     def done(self, label: str, verb: str) -> None:

@@ -113,12 +113,8 @@ class Ledger(Store):
     @waits
     def begin_again(self, table: int, columns: list[dict[str, Any]]) -> None:
         """A table is to be loaded as if it were new; what is known of its keys stays."""
-        t = tables.tables.c
         with self.writing() as connection:
-            connection.execute(delete(tables.chunks).where(tables.chunks.c.tbl == table))
-            values = {"state": "new", "reason": None, "reached": 0, "columns": json.dumps(columns)}
-            connection.execute(update(tables.tables).where(t.number == table).values(**values))
-            _put_facts(connection, {f"resync:{table}": RESYNC_LOADING})
+            begin_again(connection, table, columns)
 
     @waits
     def chunks(self, table: int) -> list[ChunkRecord]:
@@ -440,6 +436,14 @@ def _dump(bound: tuple[str, ...] | None) -> str | None:
 
 def _load(bound: str | None) -> tuple[str, ...] | None:
     return None if bound is None else tuple(json.loads(bound))
+
+
+def begin_again(connection: Connection, table: int, columns: list[dict[str, Any]]) -> None:
+    """`Ledger.begin_again`, as a part of a transaction."""
+    connection.execute(delete(tables.chunks).where(tables.chunks.c.tbl == table))
+    values = {"state": "new", "reason": None, "reached": 0, "columns": json.dumps(columns)}
+    connection.execute(update(tables.tables).where(tables.tables.c.number == table).values(**values))
+    _put_facts(connection, {f"resync:{table}": RESYNC_LOADING})
 
 
 def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:

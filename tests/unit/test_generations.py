@@ -10,7 +10,7 @@ import pytest
 from bridge.choices import Choices
 from bridge.frontier import Token
 from bridge.gate import Entry
-from bridge.ledger import FILLING, RETIRED, SERVING, Batch, ChunkRecord, Generations, Ledger, Outcome
+from bridge.ledger import FILLING, RESYNC_LOADING, RETIRED, SERVING, Batch, ChunkRecord, Generations, Ledger, Outcome
 from bridge.lsn import make_version
 from bridge.memories import Edge
 
@@ -103,3 +103,21 @@ def test_what_was_refused_is_kept_with_its_reason_until_it_is_asked_again(ledger
     assert [one.refused for one in generations.asked()] == [None]
     generations.done("public.notes", "add")
     assert generations.asked() == []
+
+
+def test_a_kept_table_is_added_again_as_a_whole_or_not_at_all(ledger: Ledger) -> None:
+    """A run that ends in its midst leaves it removed, so that the next one adds it: never half of it."""
+    generations = Generations(ledger)
+    record = ledger.register("public.notes", ["notes"], [], 1)
+    ledger.put_facts({f"shape:{record.number}": "of before"})
+    generations.remove("public.notes", keep=True, reason="removed, its memories are kept")
+    with pytest.raises(TypeError):
+        generations.add("public.notes", record.number, [{"name": object()}])  # fails at its last step
+    assert generations.choices() == Choices(removed=frozenset({"public.notes"}))
+    assert [one.state for one in ledger.tables()] == ["stopped"]
+    assert ledger.facts()[f"shape:{record.number}"] == "of before"
+    generations.add("public.notes", record.number, [{"name": "id"}])
+    assert generations.choices() == Choices(added=frozenset({"public.notes"}))
+    assert [(one.state, one.reason, one.columns) for one in ledger.tables()] == [("new", None, [{"name": "id"}])]
+    assert ledger.facts()[f"resync:{record.number}"] == RESYNC_LOADING
+    assert f"shape:{record.number}" not in ledger.facts()
