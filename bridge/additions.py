@@ -16,7 +16,7 @@ from bridge.mapping import TablePlan, compile_mapping
 from bridge.preflight_source import SourceAnswers, collect_source
 from bridge.schema import Table
 from bridge.selection import names_of, select, table_options
-from bridge.wiring import identity_of
+from bridge.wiring import chosen_models, identity_of
 
 ABOUT_TABLES = ("table.", "schema.", "publication.")
 
@@ -42,9 +42,10 @@ def draft(config: Config, ledger: Ledger, answers: SourceAnswers, table: Table) 
     everything = list(answers.catalog.tables.values())
     with_it = Choices(choices.added | {table.label}, choices.removed - {table.label}, choices.resharded)
     carried = [one for one in select(config, everything, with_it) if one.label in known or one.label == table.label]
+    options = table_options(config, everything, with_it)
     mapping = compile_mapping(
         carried,
-        table_options(config, everything, with_it),
+        options | chosen_models(config, options, choices),
         identity_of(ledger, config),
         {one.label: number for number, one in enumerate(carried, 1)},
         homes={one.label: known[one.label].spaces for one in carried if one.label in known},

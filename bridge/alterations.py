@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import psycopg
@@ -185,6 +185,8 @@ class Alterations:
             if known is not None:
                 self._require_key(draft)
             self._require(additions.errors(self.config, answers, draft))
+            if known is not None:  # its memories have a model: another one is refused before anything is written
+                settle_models(self.ledger, [replace(draft, number=known.number)], self.shop.embedders)
             self._open(known.spaces if known is not None else draft.spaces)
             carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=known is not None)
             self._rest[label] = "add", carry

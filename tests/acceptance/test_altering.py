@@ -9,6 +9,7 @@ from contextlib import closing
 
 import psycopg
 
+from bridge.alterations import KEPT
 from bridge.ledger import FILLING, RETIRED, SERVING, Generations, Ledger
 from bridge.models import model_fact
 from bridge.sandbox import shop
@@ -431,3 +432,33 @@ def test_an_act_goes_on_without_a_restart_after_an_error_that_passes(make_rig: M
     assert rig.stop() == 0, rig.tail()
     assert {one.table: one.rows for one in rig.prove()} == {things: 100}
     assert len(spaces_of(rig, things)) == 2
+
+
+def test_a_kept_table_is_not_added_with_another_model_than_its_memories_have(make_rig: MakeRig) -> None:
+    """It is refused before anything is written: it stays removed and kept, and comes back when its model does."""
+    with EmbeddingEndpoint() as endpoint:
+        rig = make_rig()
+        make_notes(rig, 50)
+        rig.start()
+        rig.wait_until_proven()
+        asked(rig, "remove", "notes", "--keep-memories")
+        until_over(rig)
+        assert rig.stop() == 0, rig.tail()
+        configure(rig, tables={"notes": {"model": endpoint.url}}, embedding={"endpoint": {"name": "served"}})
+        rig.start()
+        asked(rig, "add", "notes")
+        until(lambda: any(one.refused for one in Generations(rig.ledger()).asked()), rig)
+        assert "was embedded by hashing-512" in rig.command("status").stdout
+        ledger = rig.ledger()
+        (notes,) = [record for record in ledger.tables() if record.label == "public.notes"]
+        assert (notes.state, notes.reason) == ("stopped", KEPT)
+        assert f"resync:{notes.number}" not in ledger.facts()
+        assert Generations(ledger).choices().removed == {"public.notes"}
+        rig.wait_until_proven()
+        assert rig.stop() == 0, rig.tail()
+        configure(rig, tables={"notes": {"model": "hashing"}})
+        rig.start()
+        asked(rig, "add", "notes")
+        until_over(rig)
+        assert rig.stop() == 0, rig.tail()
+        assert {one.table: one.rows for one in rig.prove()} == {"public.marks": 17, "public.notes": 50}
