@@ -326,6 +326,7 @@ def _assemble(
         limit=config.source.max_retained_bytes,
         drop=config.source.on_max_retained == "drop",
         leave=stream.stop,
+        paused=lambda: pool.paused,
     )
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look

@@ -44,7 +44,7 @@ class Sample:
 class SlotWatch:
     """Looks at the slot now and then. `limit` bytes of WAL may be kept, None for no limit of ours; `drop` beyond it.
 
-    `leave` ends the stream, so that its slot can be dropped.
+    `leave` ends the stream, so that its slot can be dropped. `paused`: somebody has told the bridge to write nothing.
     """
 
     url: str
@@ -52,6 +52,7 @@ class SlotWatch:
     limit: int | None = None
     drop: bool = False
     leave: Callable[[], None] = lambda: None
+    paused: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     every: float = EVERY_SECONDS
     patience: float = LEAST_SECONDS
@@ -107,8 +108,9 @@ class SlotWatch:
             "limit": self.limit,
             "warning": warning,
         }
-        if warning is not None and self.clock() - self._told.get(warning.split(":")[0], -TELL_AGAIN) >= TELL_AGAIN:
-            self._told[warning.split(":")[0]] = self.clock()
+        told = f"{(warning or '').split(':')[0]}, paused: {self.paused()}"
+        if warning is not None and self.clock() - self._told.get(told, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[told] = self.clock()
             logger.warning("%s", warning, extra={"slot": self.slot, "retained_bytes": retained})
         if self.limit is not None and self.drop and retained >= self.limit and self.hopeless(self.limit):
             self._drop(retained, self.limit)
@@ -120,13 +122,24 @@ class SlotWatch:
         if self.limit is not None and retained >= self.limit:
             return (
                 f"the slot keeps more WAL than it may: {megabytes(retained)}, source.max_retained_wal is {megabytes(self.limit)}"
+                f"{self._of_the_pause()}"
             )
         if self.limit is not None and 2 * retained >= self.limit:
-            return f"the slot keeps half of the WAL that it may: {megabytes(retained)} of {megabytes(self.limit)}"
+            half = f"the slot keeps half of the WAL that it may: {megabytes(retained)} of {megabytes(self.limit)}"
+            return half + self._of_the_pause()
         return None
+
+    def _of_the_pause(self) -> str:
+        """Who has paused the bridge may have forgotten it, and what was chosen for a bridge that cannot keep up."""
+        if not self.paused():
+            return ""
+        return "; the bridge is paused" + (
+            ", and source.on_max_retained: drop drops the slot for it" if self.drop else ": engram-bridge resume lets it go on"
+        )
 
     def _drop(self, retained: int, limit: int) -> None:
         """End the stream and drop the slot, as was chosen. Raises SlotLost."""
+        paused = self.paused()
         logger.error("the slot is dropped, as chosen by source.on_max_retained", extra={"slot": self.slot})
         self.leave()
         with connect(self.url, application_name="engram-bridge housekeeping") as connection:
@@ -138,8 +151,8 @@ class SlotWatch:
             slots.drop_slot(connection, self.slot)
         raise SlotLost(
             f"the slot {self.slot!r} was dropped: it kept {megabytes(retained)} of WAL, source.max_retained_wal is"
-            f" {megabytes(limit)}, and the bridge did not catch up",
-            hint=f"Mend what held it up. {RENEW}",
+            f" {megabytes(limit)}, and the bridge {'is paused (engram-bridge pause)' if paused else 'did not catch up'}",
+            hint=f"{'It stays paused until engram-bridge resume.' if paused else 'Mend what held it up.'} {RENEW}",
         )
 
 

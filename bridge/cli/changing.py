@@ -49,10 +49,18 @@ def resync(
 
 def pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Write nothing to Engram from now on, over restarts too, until `resume`. The slot keeps WAL meanwhile."""
+    settings = load(config, None, None, ledger) if ledger is None or config is not None else None
     book = open_book(config, ledger)
     book.put_facts({"paused": "yes"})
     book.close()
-    make_console().print("nothing is written to Engram until `engram-bridge resume`; PostgreSQL keeps the WAL for it meanwhile")
+    say = make_console().print
+    say("nothing is written to Engram until `engram-bridge resume`; PostgreSQL keeps the WAL for it meanwhile")
+    if settings is not None and settings.source.on_max_retained == "drop" and settings.source.max_retained_wal:
+        say(
+            f"source.on_max_retained is drop: once the slot keeps {settings.source.max_retained_wal} (source.max_retained_wal) a"
+            " running bridge drops it, paused or not, and ends; a new one compares all tables. To prevent it,"
+            " write keep there, and kill -HUP the run"
+        )
     return 0
 
 

@@ -49,6 +49,18 @@ def test_a_slot_that_keeps_too_much_is_dropped_when_that_was_chosen(database: st
         assert inspect_slot(connection, slot) is None
 
 
+def test_the_slot_of_a_paused_bridge_is_dropped_for_its_pause(database: str, slot: str) -> None:
+    """What was chosen holds, and the message names the pause instead of a lag."""
+    watch = SlotWatch(database, slot, limit=MB, drop=True, paused=lambda: True, every=0.0, patience=0.1)
+    write(database)
+    watch.look()
+    time.sleep(0.2)
+    with pytest.raises(SlotLost, match=r"was dropped: .* and the bridge is paused \(engram-bridge pause\)") as dropped:
+        watch.look()
+    assert "engram-bridge resume" in dropped.value.hint
+    assert "engram-bridge resync --new-slot" in dropped.value.hint
+
+
 def test_a_slot_that_keeps_too_much_is_kept_when_that_was_chosen(database: str, slot: str) -> None:
     """It is said, with its figures, and the slot stays."""
     watch = SlotWatch(database, slot, limit=MB, every=0.0, patience=0.1)

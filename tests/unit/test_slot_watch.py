@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from bridge.cli import app
 from bridge.config import Source
+from bridge.ledger import Ledger
 from bridge.slot_watch import Sample, SlotWatch
 
 MB = 1_000_000
@@ -49,6 +54,39 @@ def test_what_is_said_grows_with_the_danger() -> None:
     assert "about to be lost: at the rate of the last minutes in 10 min" in said[(110 * MB, 600 * MB)]
     assert said[(10 * MB, 10**12)] is None
     assert watch.figures["seconds_to_loss"] == 10**6
+
+
+def test_a_deliberate_pause_is_named() -> None:
+    """Whoever has paused the bridge is told that the slot pays for it, and by what it will be dropped."""
+    said = {}
+    for paused in (False, True):
+        for drop in (False, True):
+            watch = watched((0, 0, 0), (1, 100 * MB, 0), limit=100 * MB)
+            watch.paused, watch.drop = (lambda paused=paused: paused), drop
+            for retained in (60 * MB, 110 * MB):
+                watch._judge(retained, None)
+                said[paused, drop, retained] = watch.figures["warning"]
+    assert not any("paused" in text for (paused, _drop, _retained), text in said.items() if not paused)
+    for retained in (60 * MB, 110 * MB):
+        assert "the bridge is paused, and source.on_max_retained: drop" in said[True, True, retained]
+        assert "the bridge is paused: engram-bridge resume" in said[True, False, retained]
+
+
+def test_pause_says_that_the_slot_will_be_dropped(tmp_path: Path) -> None:
+    """At once, when that was chosen, with how much it may keep; otherwise nothing of it."""
+    Ledger(str(tmp_path / "ledger.db")).close()
+    said = {}
+    for chosen in ("keep", "drop"):
+        file = tmp_path / f"{chosen}.yaml"
+        file.write_text(
+            f"source: {{url: 'host=h', max_retained_wal: 20GB, on_max_retained: {chosen}}}\n"
+            f"target: http://h:7432\nledger: {tmp_path}/ledger.db\n"
+        )
+        done = CliRunner().invoke(app, ["pause", "--config", str(file)])
+        assert done.exit_code == 0, done.output
+        said[chosen] = " ".join(done.output.split())
+    assert "on_max_retained is drop: once the slot keeps 20GB" in said["drop"]
+    assert "on_max_retained" not in said["keep"]
 
 
 @pytest.mark.parametrize(("text", "size"), [("20GB", 20 << 30), ("512 MB", 512 << 20), ("1TB", 1 << 40), ("64kB", 64 << 10)])
