@@ -393,7 +393,7 @@ class Alterations:
             logger.error("a table is not spread anew: %s: %s", record.label, reason, extra={"table": record.label})
         elif self._complete(record, serving):
             self.generations.switch(record)
-            self._drop_plan(serving, plan)
+            self._drop_plan(serving, record.number)
             self.pool.refresh(self.ledger.stale_lookups())  # parents are found in the other generation now
             logger.info("a table is served from other spaces", extra={"table": record.label, "spaces": list(record.spaces)})
 
@@ -411,13 +411,12 @@ class Alterations:
             self._tell(f"parked {record.label}", sentence, record.label, len(only_here))
         return not only_here
 
-    def _drop_plan(self, retired: TableRecord, serving: TablePlan | None = None) -> None:
-        """Nothing is written by this plan any more; `serving` is the one in its place."""
+    def _drop_plan(self, retired: TableRecord, serving: int | None = None) -> None:
+        """Nothing is written by this plan any more; `serving` is the number of the one in its place, as it is now."""
         with self.keeper.lock:
             mapping = self.shop.mapping.without(retired.number)
-            self.shop.mapping = (
-                mapping if serving is None else Mapping(mapping.plans | {retired.label: serving}, mapping.numbered)
-            )
+            plans = mapping.plans | ({} if serving is None else {retired.label: mapping.numbered[serving]})
+            self.shop.mapping = Mapping(plans, mapping.numbered)
         self.shop.stopped[retired.number] = "it is retired"
 
     # retired

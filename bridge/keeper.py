@@ -52,7 +52,7 @@ class TableKeeper:
         logger.error("a table is stopped: %s: %s; the others go on", plan.table.label, reason, extra={"table": plan.table.label})
 
     def redefine(self, plan: TablePlan) -> TablePlan | None:
-        """The plan that fits the catalogue now; None, and the table is stopped, when none does. Raises SourceUnavailable.
+        """The plan that fits the catalogue now; None when none does: the table is stopped, or retired. Raises SourceUnavailable.
 
         An added column is carried from here on, and the rows that have its default without a message are read again.
         """
@@ -77,6 +77,8 @@ class TableKeeper:
             self.stop_table(plan, KEYLESS)
             return None
         with self.lock:
+            if plan.number not in self.shop.mapping.numbered:
+                return None  # it was retired meanwhile
             logger.info("a column was added", extra={"table": label, "columns": sorted(added)})
             self.shop.mapping = self.shop.mapping.changed([changed])
         self.read_again(plan.number, f"column@{position}")  # by the new plan, and before the ledger takes the column for known

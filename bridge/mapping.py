@@ -226,8 +226,8 @@ class Mapping:
         return [plan for plan in self.numbered.values() if plan.table.label == label]
 
     def changed(self, plans: Iterable[TablePlan]) -> Mapping:
-        """With other plans in the place of those of the same numbers."""
-        numbered = self.numbered | {plan.number: plan for plan in plans}
+        """With other plans in the place of those of the same numbers. A number that has gone meanwhile does not come back."""
+        numbered = self.numbered | {plan.number: plan for plan in plans if plan.number in self.numbered}
         serving = {label: numbered[plan.number] for label, plan in self.plans.items()}
         return Mapping(serving, numbered)
 

@@ -259,3 +259,12 @@ def test_the_stamp_names_class_and_reasoning() -> None:
     """Requirement 76: confidence with a reason; the class stands in the stamp, not in the stored confidence."""
     fixed = mapping(USERS, users=TableOptions(confidence="derived")).plans["public.users"].fixed
     assert re.search(r'"class":"derived","confidence":0\.6,"why":"Migrated from authoritative PostgreSQL database"', fixed)
+
+
+def test_a_plan_that_has_gone_is_not_put_back_by_a_change() -> None:
+    """Its generation was retired while another definition of it was looked up: nothing is written by it again."""
+    both = mapping(USERS, table("notes", ("id", INT8)))
+    users, notes = both.plans["public.users"], both.plans["public.notes"]
+    changed = both.without(users.number).changed([replace(users, links=()), replace(notes, links=())])
+    assert (list(changed.plans), list(changed.numbered)) == (["public.notes"], [notes.number])
+    assert changed.plans["public.notes"] is changed.numbered[notes.number] is not notes
