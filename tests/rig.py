@@ -84,6 +84,19 @@ class Rig:
             )
         return self.process
 
+    def said(self, text: str) -> int:
+        """How often the log of all runs has it."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text) if self.log.exists() else 0
+
+    def wait_for(self, text: str, *, more_than: int = 0, timeout: float = 60.0) -> None:
+        """Until the running bridge's log has it, once more than that: how long a start takes depends on the machine."""
+        deadline = time.monotonic() + timeout
+        while self.said(text) <= more_than:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{text!r} was not said within {timeout} s:\n{self.tail()}"
+            time.sleep(0.05)
+
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:

@@ -33,7 +33,8 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(
             if number == RUNS // 2:
                 rig.engram.faults()
             process = rig.start()
-            life = chance.uniform(0.8, 3.2)
+            life = chance.uniform(0.0, 2.4)
+            rig.wait_for("a run begins", more_than=number)
             time.sleep(life)
             assert process.poll() is None, rig.tail()
             rig.kill()
@@ -51,7 +52,7 @@ def test_killed_at_random_moments_nothing_is_missing_wrong_or_extra(
     evidence = rig.prove()
     with capsys.disabled():
         print(
-            f"\n{RUNS} kills after {min(lived):.1f}-{max(lived):.1f} s (seed {SEED}), {loading} while tables were loading; "
+            f"\n{RUNS} kills {min(lived):.1f}-{max(lived):.1f} s after a run began (seed {SEED}), {loading} during the loading; "
             f"{rows} rows at first, {sum(counts.values())} transactions; "
             f"{sum(one.rows for one in evidence)} rows, {sum(one.edges for one in evidence)} edges, "
             f"{sum(one.deleted for one in evidence)} deleted keys proven"

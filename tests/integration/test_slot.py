@@ -83,8 +83,8 @@ def test_a_slot_is_made_seen_held_and_dropped(connection: psycopg.Connection, da
     assert slots.inspect_slot(connection, name) is None
     ensure(connection, "p", TABLES)
     with contextlib.closing(connect(database, replication=True, application_name="the holder")) as walsender:
-        identity = slots.system_identity(walsender)
         point = slots.create_slot(walsender, name)
+        identity = slots.system_identity(walsender)
         with pytest.raises(Fatal, match="already exists"):
             slots.create_slot(walsender, name)
         seen = slots.inspect_slot(connection, name)
