@@ -5,8 +5,9 @@ Each step looks at what is still there, and the ledger, which knows what there i
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,6 +19,7 @@ from bridge.config import Config
 from bridge.errors import ConfigError, Fatal, SourceChanged, SourceUnavailable
 from bridge.ledger import FILLING, RETIRED, SERVING, Generations, Ledger, TableRecord
 from bridge.ledger.removal import remove
+from bridge.ledger.renewal import BEGUN
 from bridge.ports import Target
 from bridge.postgres import connect
 from bridge.wiring import open_target, source_identity
@@ -32,17 +34,17 @@ PAGE = 500
 class Taken:
     """What was taken away at the source. `left`: a publication that we did not make, or do not know to have made."""
 
-    slot: str | None
+    dropped: tuple[str, ...]
     publication: str | None
     left: str | None
 
 
 def take_down_source(config: Config, ledger: Ledger) -> Taken:
-    """Drop the ledger's slot, and the publication if it made that. Raises SourceChanged, SourceUnavailable, ConfigError."""
+    """Drop the ledger's slots, and the publication if it made that. Raises SourceChanged, SourceUnavailable, ConfigError."""
     facts = ledger.facts()
-    name = facts.get("slot") or facts.get("making_slot")
-    if name is None:
-        return Taken(None, None, None)
+    names = slot_names(facts)
+    if not names:
+        return Taken((), None, None)
     identity = source_identity(config)
     if (identity.system_identifier, identity.database) != (facts.get("system_identifier"), facts.get("database")):
         raise SourceChanged(
@@ -51,12 +53,16 @@ def take_down_source(config: Config, ledger: Ledger) -> Taken:
         )
     publication = facts.get("publication", config.source.publication)
     with connect(config.source.url, application_name="engram-bridge down") as connection:
-        found = slots.inspect_slot(connection, name)
-        ours = found is not None and found.plugin == facts.get("plugin", slots.PLUGIN) and found.database == identity.database
-        if found is not None and ours and found.active:
-            raise SourceUnavailable(f"the slot {name!r} is used by {found.holder or 'somebody'}", hint="Stop that reader first.")
-        if ours:
-            slots.drop_slot(connection, name)
+        found = [one for name in names if (one := slots.inspect_slot(connection, name)) is not None]
+        plugins = (facts.get("plugin", slots.PLUGIN), config.source.plugin)
+        ours = [one for one in found if one.plugin in plugins and one.database == identity.database]
+        for one in ours:
+            if one.active:
+                raise SourceUnavailable(
+                    f"the slot {one.name!r} is used by {one.holder or 'somebody'}", hint="Stop that reader first."
+                )
+        for one in ours:
+            slots.drop_slot(connection, one.name)
         there = slots.has_publication(connection, publication)
         made = facts.get("publication_made") == publication
         if there and made:
@@ -64,7 +70,14 @@ def take_down_source(config: Config, ledger: Ledger) -> Taken:
         if made:
             ledger.drop_fact("publication_made")  # one of that name that comes later is somebody else's
     left = publication if there and not made else None
-    return Taken(name if ours else None, publication if there and made else None, left)
+    return Taken(tuple(one.name for one in ours), publication if there and made else None, left)
+
+
+def slot_names(facts: Mapping[str, str]) -> list[str]:
+    """The ledger's slot, and another that a killed run was making in its place, on the same server."""
+    elsewhere = "slot" in facts and "consistent_point" not in facts and json.loads(facts.get(BEGUN, "{}")).get("moved", False)
+    making = None if elsewhere else facts.get("making_slot")
+    return [name for name in dict.fromkeys((facts.get("slot"), making)) if name]
 
 
 def _drop_publication(connection: psycopg.Connection, name: str) -> None:

@@ -49,7 +49,9 @@ def down(
 
 def _confirm(settings: Config, book: Ledger, *, everything: bool, yes: bool) -> None:
     """Nothing is dropped unasked. Raises ConfigError."""
-    slot = book.facts().get("slot", settings.source.slot)
+    from bridge.ending import slot_names
+
+    slot = " and ".join(slot_names(book.facts())) or settings.source.slot
     if everything:
         confirm(settings, f"the slot {slot} is dropped, the ledger removed, and every memory of it forgotten", yes=yes)
     elif not yes:
@@ -66,7 +68,7 @@ def _source(settings: Config, book: Ledger) -> None:
 
     taken = take_down_source(settings, book)
     say = make_console().print
-    say(f"dropped the slot {taken.slot}" if taken.slot else "there was no slot of this ledger")
+    say(f"dropped the slot {' and '.join(taken.dropped)}" if taken.dropped else "there was no slot of this ledger")
     if taken.publication:
         say(f"dropped the publication {taken.publication}")
     if taken.left:

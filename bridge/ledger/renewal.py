@@ -39,7 +39,7 @@ def begin_epoch(ledger: Ledger, columns: Mapping[int, list[dict[str, Any]]]) -> 
     `columns`: the tables to be loaded again, by number, as they are defined now. The others stay as they are.
     """
     with ledger.writing() as connection:
-        facts = dict(connection.execute(select(tables.facts.c.name, tables.facts.c.value)).tuples().all())
+        facts = {row.name: row.value for row in connection.execute(select(tables.facts.c.name, tables.facts.c.value))}
         epoch = int(facts.get("source_epoch", "1")) + 1
         gone = [*OF_THE_OLD_HISTORY, *(f"shape:{number}" for number in columns)]
         connection.execute(delete(tables.facts).where(tables.facts.c.name.in_(gone)))

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from bridge.ending import prefixes
+from bridge.ledger.renewal import begin_epoch
 from bridge.memories import Write
 from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
@@ -80,6 +81,31 @@ def test_down_drops_slot_and_publication_and_keeps_what_was_not_ours(make_rig: M
     done = rig.command("down", "--yes")
     assert f'DROP PUBLICATION "{rig.slot}"' in done.stdout
     assert traces(rig).publications == frozenset({rig.slot})
+
+
+def test_down_drops_the_slot_that_a_killed_renewal_was_making(make_rig: MakeRig) -> None:
+    """Under a new name, made and not noted yet; and the old one, if that is still there."""
+    rig = make_rig()
+    rig.sql("create table notes (id int primary key)")
+    rig.catch_up()
+    assert rig.command("resync", "--new-slot").returncode == 0
+    ledger = rig.ledger()
+    begin_epoch(ledger, {})
+    ledger.put_facts({"making_slot": rig.slot + "_new"})
+    ledger.close()
+    with psycopg.connect(rig.source, autocommit=True) as connection:
+        connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot + "_new",))
+        connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot + "_other",))
+    assert len(traces(rig).slots) == 3
+    done = rig.command("down", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"dropped the slot {rig.slot} and {rig.slot}_new" in " ".join(done.stdout.split())
+    with psycopg.connect(rig.source, autocommit=True) as connection:
+        left_over = connection.execute(
+            "select slot_name from pg_replication_slots where database = current_database()"
+        ).fetchall()
+        connection.execute("select pg_drop_replication_slot(%s)", (rig.slot + "_other",))
+    assert left_over == [(rig.slot + "_other",)]
 
 
 def test_down_with_everything_leaves_nothing_wherever_it_is_killed(make_rig: MakeRig) -> None:
