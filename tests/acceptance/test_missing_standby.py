@@ -154,10 +154,10 @@ def test_a_new_slot_waits_for_the_commits_and_names_them(make_rig: MakeRig, own_
         line = next(line for line in rig.log.read_text(encoding="utf-8").splitlines() if waits in line)
         assert line.count("the month's closing") == len(HANGS), line
         assert held(rig) == new
-        assert says(rig, "made publication and slot") == 1, "it has not waited"
+        assert says(rig, "made the slot") == 1, "it has not waited"
         name_standby(own_postgres, "")
     rig.wait_until_proven()
-    assert says(rig, "made publication and slot") == 2
+    assert says(rig, "made the slot") == 2
     require_law_11(held(rig), before)
     assert rig.stop() == 0, rig.tail()
     (one,) = [found for found in rig.prove() if found.table == "public.texts"]

@@ -250,7 +250,7 @@ def test_a_run_that_is_to_end_does_not_wait_for_ever(own_postgres: SandboxPostgr
 
 def test_every_question_of_a_run_waits() -> None:
     """A method of the ledger that forgets to would end a run with the first restart of its server."""
-    alone = {"acquire", "release", "close", "reading", "writing", "stepping", "held_by", "scan", "live_keys"}
+    alone = {"acquire", "release", "close", "reading", "writing", "stepping", "held_by", "scan", "live_keys", "take_requests"}
     for asked in (Ledger, Generations):
         public = {name for name in dir(asked) if not name.startswith("_") and callable(getattr(asked, name))}
         assert {name for name in public if not hasattr(getattr(asked, name), "__wrapped__")} <= alone
