@@ -16,6 +16,8 @@ from bridge.ledger.records import (
     known_too,
     resyncing,
 )
+from bridge.ledger.serving import Act, Mismatch, Serving, Validation
+from bridge.ledger.standing import KeyStanding, Standing, Standings, TableStanding, standing_of
 
 __all__ = [
     "DEPENDENTS",
@@ -25,13 +27,22 @@ __all__ = [
     "RESYNC_LOADING",
     "RETIRED",
     "SERVING",
+    "Act",
     "Asked",
     "Batch",
     "ChunkRecord",
     "Generations",
+    "KeyStanding",
     "Ledger",
+    "Mismatch",
     "Outcome",
+    "Serving",
+    "Standing",
+    "Standings",
     "TableRecord",
+    "TableStanding",
+    "Validation",
     "known_too",
     "resyncing",
+    "standing_of",
 ]

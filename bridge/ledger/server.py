@@ -44,7 +44,9 @@ COLUMNS: Final = """
 """
 
 SETTLE: Final = """
-    select setval(pg_get_serial_sequence('requests', 'id'), (select coalesce(max(id), 0) + 1 from requests), false)
+    select setval(pg_get_serial_sequence('requests', 'id'), (select coalesce(max(id), 0) + 1 from requests), false),
+           setval(pg_get_serial_sequence('audit', 'id'), (select coalesce(max(id), 0) + 1 from audit), false),
+           setval(pg_get_serial_sequence('validations', 'id'), (select coalesce(max(id), 0) + 1 from validations), false)
 """
 
 POOL_SIZE = 10
@@ -158,7 +160,7 @@ class ServerPlace:
         return {row[0] for row in connection.exec_driver_sql(COLUMNS, (self.schema, table))}
 
     def settle(self, connection: Connection) -> None:
-        """The sequence of `requests` knows nothing of numbers that were given to it."""
+        """The sequences know nothing of numbers that were given to their columns."""
         connection.exec_driver_sql(SETTLE)
 
     def reads(self, engine: Engine) -> Connection:

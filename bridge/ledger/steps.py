@@ -115,9 +115,42 @@ FOURTH = (
 """In which of the target's starts each memory was written. A target that was never seen restarting holds all of it from its one
 start; of another nobody knows, and all of it counts as written before."""
 
+FIFTH = (
+    """
+    create table routes (
+        label <text> primary key not null, mode <text> not null, share smallint not null, since double precision not null
+    )
+    """,
+    """
+    create table audit (
+        id <identity>, at double precision not null, who <text> not null, verb <text> not null, label <text> not null,
+        detail <text> not null
+    )
+    """,
+    """
+    create table readings (
+        label <text> not null, minute bigint not null, what <text> not null, count bigint not null,
+        primary key (label, minute, what)
+    )<rowid>
+    """,
+    """
+    create table mismatches (
+        label <text> not null, key <text> not null, columns <text> not null, first double precision not null,
+        last double precision not null, times integer not null, primary key (label, key)
+    )
+    """,
+    """
+    create table validations (
+        id <identity>, asked double precision not null, who <text> not null, detail <text> not null, began double precision,
+        ended double precision, result <text>
+    )
+    """,
+)
+"""The read side: where reads go, who changed that, what readers counted, what differed, what was validated."""
+
 Step = tuple[str, ...] | Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
+STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FIFTH}
 """By the version that they lead to. A step that has to compute something is a function; it may use `statements`."""
 
 

@@ -63,6 +63,12 @@ class Store:
             yield connection
 
     @contextmanager
+    def shared(self) -> Iterator[Connection]:
+        """A durable transaction on what belongs to no single writer: the read side's tables (`bridge.ledger.serving`)."""
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
     def stepping(self) -> Iterator[Connection | None]:
         """The same, counted as one durable step; None when the step had been done already (`bridge.ledger.locking`)."""
         with self._transaction() as connection:

@@ -210,3 +210,61 @@ writers = Table(
     Column("about", Text, nullable=False),
 )
 """In PostgreSQL: the run that may write, by its token, how many durable steps the ledger has seen, and who it is (JSON)."""
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("share", SmallInteger, nullable=False),
+    Column("since", Float, nullable=False),
+)
+"""Where the reads of a table go: postgres, shadow, engram (with a share of its keys, percent) or engram-only. None: postgres."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""Who changed what about the reads, and why; `detail` is JSON. Nothing is ever removed from it."""
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("what", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What all proxies have counted, by table and minute since 1970. The names of `what` are those of `bridge.reads`."""
+
+mismatches = Table(
+    "mismatches",
+    metadata,
+    Column("label", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("columns", Text, nullable=False),
+    Column("first", Float, nullable=False),
+    Column("last", Float, nullable=False),
+    Column("times", Integer, nullable=False),
+)
+"""Rows that differed between PostgreSQL and Engram, and not by lag: the names of the columns as a JSON array, never values."""
+
+validations = Table(
+    "validations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("asked", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("began", Float),
+    Column("ended", Float),
+    Column("result", Text),
+)
+"""Validations that were asked for, and what they found; `detail` and `result` are JSON."""
