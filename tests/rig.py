@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,16 @@ class Rig:
 
     def wait_for(self, text: str, *, more_than: int = 0, timeout: float = 60.0) -> None:
         """Until the running bridge's log has it, once more than that: how long a start takes depends on the machine."""
+        self.until(lambda: self.said(text) > more_than, timeout, f"{text!r} was not said")
+
+    def until(self, happens: Callable[[], bool], timeout: float = 90.0, what: str = "it did not happen") -> None:
+        """Until it happens, while the bridge runs."""
         deadline = time.monotonic() + timeout
-        while self.said(text) <= more_than:
+        while not happens():
             assert self.process is not None
             assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
-            assert time.monotonic() < deadline, f"{text!r} was not said within {timeout} s:\n{self.tail()}"
-            time.sleep(0.05)
+            assert time.monotonic() < deadline, f"{what} within {timeout} s:\n{self.tail()}"
+            time.sleep(0.1)
 
     def kill(self) -> None:
         """kill -9."""

@@ -38,19 +38,9 @@ def open_ends(rig: Rig) -> bool:
         ledger.close()
 
 
-def until(done: Callable[[], bool], rig: Rig, timeout: float = 90.0) -> None:
-    """Wait for it while the bridge runs."""
-    deadline = time.monotonic() + timeout
-    while not done():
-        assert rig.process is not None
-        assert rig.process.poll() is None, rig.tail()
-        assert time.monotonic() < deadline, rig.tail()
-        time.sleep(0.1)
-
-
 def until_over(rig: Rig, timeout: float = 90.0) -> None:
     """Until everything that was asked of tables is done, and all is proven."""
-    until(lambda: not open_ends(rig), rig, timeout)
+    rig.until(lambda: not open_ends(rig), timeout)
     rig.wait_until_proven(timeout)
 
 
@@ -126,7 +116,7 @@ def test_references_and_changes_of_keys_hold_across_the_switch(make_rig: MakeRig
     rig.wait_until_proven()
     rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.05}])
     asked(rig, "reshard", "notes", "4")
-    until(lambda: bool(rig.ledger().generations(FILLING)), rig)
+    rig.until(lambda: bool(rig.ledger().generations(FILLING)))
     rig.sql(
         "update notes set id = id + 10000 where id % 50 = 0 and not exists (select from marks where note = notes.id)",
         "update notes set code = 'd' || id where id % 7 = 0",
@@ -357,7 +347,7 @@ def test_a_changed_mapping_is_said_and_a_resync_writes_all_rows_anew(make_rig: M
         assert offer in rig.log.read_text()
         assert offer in rig.command("status").stdout
         asked(rig, "resync", "public.notes")
-        until(lambda: "mixed" not in rig.ledger().facts().values(), rig)
+        rig.until(lambda: "mixed" not in rig.ledger().facts().values())
         rig.wait_until_proven()
         assert rig.stop() == 0, rig.tail()
         assert sorted(endpoint.texts) == sorted(["code: new17"] * 2 + [f"code: c{n}" for n in range(1, 101) if n != 17])
@@ -389,7 +379,7 @@ def test_a_kept_table_comes_back_though_it_was_made_again_but_not_without_a_key(
     asked(rig, "add", "bare", "made")
     until_over(rig)
     loaded = time.time()
-    until(lambda: rig.ledger().gauges()["looked"][0] > loaded, rig)
+    rig.until(lambda: rig.ledger().gauges()["looked"][0] > loaded)
     assert "add was refused: it has no key" in rig.command("status").stdout
     asked(rig, "remove", "bare", "--yes")
     until_over(rig)
@@ -412,7 +402,7 @@ def test_an_act_goes_on_without_a_restart_after_an_error_that_passes(make_rig: M
             holder.execute("select pg_current_xact_id()")
             holder.execute(lock)
             asked(rig, *command)
-            until(lambda: seen(rig.ledger()), rig)
+            rig.until(lambda: seen(rig.ledger()))
             time.sleep(1.0)  # it waits now
             own_postgres.restart("fast")
         until_over(rig)
@@ -421,9 +411,9 @@ def test_an_act_goes_on_without_a_restart_after_an_error_that_passes(make_rig: M
     interrupted("select 1", lambda book: state_of(book, late, SERVING) == "new", "add", "late")
     interrupted("select 1", lambda book: state_of(book, things, FILLING) == "new", "reshard", "things", "2")
     rig.sql("alter table late drop column extra", "insert into late values (100)")
-    until(lambda: state_of(rig.ledger(), late, SERVING) == "stopped", rig)
+    rig.until(lambda: state_of(rig.ledger(), late, SERVING) == "stopped")
     interrupted("select 1", lambda book: state_of(book, late, SERVING) == "new", "resync", "late")
-    until(lambda: state_of(rig.ledger(), late, SERVING) == "loaded", rig)
+    rig.until(lambda: state_of(rig.ledger(), late, SERVING) == "loaded")
     locked = "lock table late in share update exclusive mode"
     interrupted(locked, lambda book: late in Generations(book).choices().removed, "remove", "late", "--yes")
     published = "select count(*) from pg_publication_tables where tablename = 'late'"
@@ -447,7 +437,7 @@ def test_a_kept_table_is_not_added_with_another_model_than_its_memories_have(mak
         configure(rig, tables={"notes": {"model": endpoint.url}}, embedding={"endpoint": {"name": "served"}})
         rig.start()
         asked(rig, "add", "notes")
-        until(lambda: any(one.refused for one in Generations(rig.ledger()).asked()), rig)
+        rig.until(lambda: any(one.refused for one in Generations(rig.ledger()).asked()))
         assert "was embedded by hashing-512" in rig.command("status").stdout
         ledger = rig.ledger()
         (notes,) = [record for record in ledger.tables() if record.label == "public.notes"]

@@ -12,7 +12,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,9 +268,7 @@ def test_bytes_that_are_no_utf8(ascii_database: str, make_rig: MakeRig) -> None:
     rig.sql("update notes set body = 'mended' where id in (3, 4, 11)")
     rig.wait_until_proven()
     assert rig.command("parked", "retry", "all").returncode == 0
-    deadline = time.monotonic() + 20
-    while '"parked": 0' not in rig.command("status", "--json").stdout:
-        assert time.monotonic() < deadline, rig.tail()
+    rig.until(lambda: '"parked": 0' in rig.command("status", "--json").stdout)
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.sql("truncate named, later")  # nothing can be said of such keys

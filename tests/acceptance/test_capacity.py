@@ -6,7 +6,6 @@ import json
 
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_failing_rows import parked
-from tests.acceptance.test_handover import until
 
 LIMIT = 50
 
@@ -18,18 +17,18 @@ def test_a_space_that_fills_up_in_run_is_told_with_the_shards_that_would_do(make
         "create table orders (id int primary key, note text)", "insert into orders select n, 'x' from generate_series(1, 42) n"
     )
     rig.start()
-    until(lambda: "a space is nearly full: orders: 42 rows in 1 space" in rig.tail(), seconds=60, what=rig.tail())
+    rig.wait_for("a space is nearly full: orders: 42 rows in 1 space")
     rig.sql("insert into orders select n, 'y' from generate_series(43, 52) n")
     rig.wait_until_proven()
     assert sorted(parked(rig).values()) == ["capacity", "capacity"]
     sentence = "orders: 50 rows in 1 space; 2 more are parked; engram-bridge reshard public.orders 2 would do"
-    until(lambda: f"a space is full: {sentence}" in rig.tail(), seconds=60, what=rig.tail())
+    rig.wait_for(f"a space is full: {sentence}")
     status = json.loads(rig.command("status", "--json").stdout)
     assert [(one["shards"], one["waiting"]) for one in status["crowded"]] == [(2, 2)]
     assert not status["tables"][0]["searchable"], "what is parked cannot be found"
     assert sentence in rig.command("status").stdout
     rig.sql("delete from orders where id <= 30")
-    until(lambda: not parked(rig), seconds=60)
+    rig.until(lambda: not parked(rig), timeout=60)
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     log = rig.log.read_text(encoding="utf-8")

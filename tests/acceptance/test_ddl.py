@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 
 from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
@@ -65,16 +64,6 @@ def tables_of(rig: Rig) -> dict[str, tuple[str, str]]:
     return {table["name"].removeprefix("public."): (table["state"], table["reason"] or "") for table in told["tables"]}
 
 
-def until(done: Callable[[], bool], rig: Rig, timeout: float = 40.0) -> None:
-    """Wait for it while the bridge runs."""
-    deadline = time.monotonic() + timeout
-    while not done():
-        assert rig.process is not None
-        assert rig.process.poll() is None, rig.tail()
-        assert time.monotonic() < deadline, rig.tail()
-        time.sleep(0.2)
-
-
 def stopped(rig: Rig) -> set[str]:
     """The tables that the ledger knows as stopped."""
     ledger = rig.ledger()
@@ -116,12 +105,12 @@ def test_definitions_that_change_while_the_bridge_runs(make_rig: MakeRig) -> Non
     rig.start()
     rig.wait_until_proven()
     rig.sql("alter table added add column first text not null default 'silent'")  # no change follows
-    until(lambda: "a column was added" in rig.tail() and not resyncing(rig), rig)
+    rig.until(lambda: "a column was added" in rig.tail() and not resyncing(rig))
     add_columns(rig)
     break_tables(rig)
     rig.sql("update calm set body = 'changed' where id <= 10", "update added set given = 8 where id = 5")
-    until(lambda: stopped(rig) == set(BROKEN), rig)
-    until(lambda: not resyncing(rig), rig)
+    rig.until(lambda: stopped(rig) == set(BROKEN))
+    rig.until(lambda: not resyncing(rig))
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     prove_the_others(rig)
@@ -138,9 +127,9 @@ def test_definitions_that_change_while_nobody_looks(make_rig: MakeRig) -> None:
     rig.sql("create table keyless (n int)", "create table later (id int primary key)", "insert into later values (1)")
     rig.start()
     rig.wait_until_proven()
-    until(lambda: not resyncing(rig), rig)
+    rig.until(lambda: not resyncing(rig))
     rig.sql("insert into later values (2)", "alter table calm add column more int", "update calm set more = 1 where id = 4")
-    until(lambda: "a column was added table=public.calm" in rig.tail() and not resyncing(rig), rig)
+    rig.until(lambda: "a column was added table=public.calm" in rig.tail() and not resyncing(rig))
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     prove_the_others(rig)
@@ -159,7 +148,7 @@ def test_definitions_that_change_during_the_snapshot(make_rig: MakeRig) -> None:
         )
     rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.1}])
     rig.start()
-    until(lambda: "streaming lsn" in rig.tail(), rig)
+    rig.wait_for("streaming lsn")
     rig.sql(
         "alter table added add column more int not null default 5",
         "update added set more = 6 where id = 1000",
@@ -167,9 +156,9 @@ def test_definitions_that_change_during_the_snapshot(make_rig: MakeRig) -> None:
         "delete from broken where id = 1000",
     )
     rig.engram.faults()
-    until(lambda: stopped(rig) == {"broken"}, rig)
+    rig.until(lambda: stopped(rig) == {"broken"})
     rig.wait_until_proven()
-    until(lambda: not resyncing(rig), rig)
+    rig.until(lambda: not resyncing(rig))
     assert rig.stop() == 0, rig.tail()
     assert stopped(rig) == {"broken"}
     added = next(one for one in rig.evidence() if one.table == "public.added")

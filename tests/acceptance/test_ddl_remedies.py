@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.ddl_scenarios import PARTED
-from tests.acceptance.test_ddl import stopped, tables_of, until
+from tests.acceptance.test_ddl import stopped, tables_of
 from tests.acceptance.test_ddl_under_load import wait_for_a_look
 from tests.acceptance.traces import ended_with
 from tests.conftest import Server
@@ -67,7 +67,7 @@ def test_a_mended_table_comes_back(make_rig: MakeRig) -> None:
     rig.wait_until_proven()
     for breaks, _mends in MENDED.values():
         rig.sql(breaks.replace("{p}", rig.slot))
-    until(lambda: stopped(rig) == set(names.values()), rig)
+    rig.until(lambda: stopped(rig) == set(names.values()))
     status = rig.command("status").stdout
     for table in names.values():
         assert f"engram-bridge resync public.{table}" in status
@@ -94,9 +94,9 @@ def test_a_publication_that_is_altered(make_rig: MakeRig) -> None:
     rig.sql(
         f"alter publication {rig.slot} set (publish_via_partition_root = false)", "update parted set body = 'lost' where id = 3"
     )
-    until(lambda: stopped(rig) == {"parted"}, rig)
+    rig.until(lambda: stopped(rig) == {"parted"})
     assert "under the partitions' names" in tables_of(rig)["parted"][1]
-    until(lambda: "a table is loaded again table=public.plain" in rig.tail(), rig)
+    rig.wait_for("a table is loaded again table=public.plain")
     rig.sql(
         f"alter publication {rig.slot} set (publish = 'insert'); update plain set body = 'lost' where id = 3;"
         f"alter publication {rig.slot} set (publish = 'insert, update, delete, truncate')"
@@ -105,7 +105,7 @@ def test_a_publication_that_is_altered(make_rig: MakeRig) -> None:
     rig.wait_until_proven()
     assert {one.table: one.proven for one in rig.evidence()} == {"public.plain": True, "public.parted": False}
     rig.sql(f"alter publication {rig.slot} set (publish = 'insert')")
-    until(lambda: stopped(rig) == {"plain", "parted"}, rig)
+    rig.until(lambda: stopped(rig) == {"plain", "parted"})
     assert "does not publish update, delete, truncate" in tables_of(rig)["plain"][1]
     rig.sql("update plain set body = 'lost too' where id = 4", "delete from parted where id = 5")
     rig.sql(f"alter publication {rig.slot} set (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)")
@@ -124,7 +124,7 @@ def test_a_publication_that_is_dropped(make_rig: MakeRig, request: pytest.Fixtur
     rig.sql(f"drop publication {rig.slot}", "update plain set body = 'lost' where id = 3")
     again = f"create publication {rig.slot} for table only plain with (publish_via_partition_root = true)"
     if not ends:
-        until(lambda: stopped(rig) == {"plain"}, rig)
+        rig.until(lambda: stopped(rig) == {"plain"})
         assert "was dropped" in tables_of(rig)["plain"][1]
         rig.sql(again)
         loaded_again(rig, "plain")
@@ -171,7 +171,7 @@ def test_killed_after_a_ddl_that_sends_nothing(make_rig: MakeRig, when: str) -> 
         rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.2}])
     rig.sql(*(statement.replace("{p}", rig.slot) for statement in SILENT.values()))
     if when != "before it is noticed":
-        until(lambda: all(f"table=public.{table}" in read_again(rig) for table in SILENT), rig)
+        rig.until(lambda: all(f"table=public.{table}" in read_again(rig) for table in SILENT))
         rig.kill()
         rig.engram.faults()
     rig.catch_up()
@@ -192,7 +192,7 @@ def test_changes_in_flight_of_a_partition_that_leaves(make_rig: MakeRig) -> None
         "update parted set body = 'in flight' where id >= 1000",
         "alter table parted detach partition parted_b",
     )
-    until(lambda: "table=public.parted" in read_again(rig), rig)
+    rig.until(lambda: "table=public.parted" in read_again(rig))
     rig.engram.faults()
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
@@ -246,7 +246,7 @@ def _take_and_give_back(rig: Rig, admin: psycopg.Connection, role: str) -> None:
     admin.execute(f"grant select on revoked to {role}")
     admin.execute("alter table hidden disable row level security")
     assert rig.command("parked", "retry", "all").returncode == 0
-    until(lambda: json.loads(rig.command("parked", "list", "--json").stdout) == [], rig)
+    rig.until(lambda: json.loads(rig.command("parked", "list", "--json").stdout) == [])
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.prove()

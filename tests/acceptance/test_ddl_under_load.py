@@ -86,19 +86,7 @@ def alter(rig: Rig, scenarios: tuple[Scenario, ...]) -> float:
 
 def wait_for_a_look(rig: Rig, since: float, timeout: float = 60.0) -> None:
     """Until the bridge has looked at the catalogue, having begun after that moment."""
-    deadline = time.monotonic() + timeout
-    while True:
-        ledger = rig.ledger()
-        try:
-            looked = ledger.gauges().get("looked", (0.0, 0.0))[0]
-        finally:
-            ledger.close()
-        if looked > since:
-            return
-        assert rig.process is not None
-        assert rig.process.poll() is None, rig.tail()
-        assert time.monotonic() < deadline, rig.tail()
-        time.sleep(0.2)
+    rig.until(lambda: rig.ledger().gauges().get("looked", (0.0, 0.0))[0] > since, timeout)
 
 
 def judge(rig: Rig, scenarios: tuple[Scenario, ...], others: dict[str, str]) -> None:

@@ -10,7 +10,6 @@ import pytest
 from bridge.postgres import connect
 from cdc.slot import create_slot, ensure_publication
 from tests.acceptance.conftest import MakeRig
-from tests.acceptance.test_handover import until
 from tests.ledgers import story
 from tests.ledgers.kept import restore, versions
 from tests.rig import Rig
@@ -38,7 +37,7 @@ def test_an_earlier_ledger_goes_on(make_rig: MakeRig, version: int) -> None:
     rig.sql("update customers set name = 'fits' where id = 31")
     rig.command("parked", "retry", "all")
     rig.start()
-    until(lambda: not parked(rig), what="the parked key was not tried again")
+    rig.until(lambda: not parked(rig), what="the parked key was not tried again")
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     evidence = {one.table: one for one in rig.prove()}

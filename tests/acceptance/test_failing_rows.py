@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tests.acceptance.conftest import MakeRig
-from tests.acceptance.test_handover import until
 from tests.rig import Rig
 
 ROWS = 40
@@ -36,7 +35,7 @@ def test_rows_that_fail_for_ever_are_parked_and_the_others_flow(make_rig: MakeRi
     rig = rows_rig(make_rig)
     rig.engram.faults([{"on": "Remember", "do": "5xx", "about": "things_bad-"}])
     rig.start()
-    until(lambda: parked(rig) == {"bad-one": "rejected", "bad-two": "rejected"}, seconds=60)
+    rig.until(lambda: parked(rig) == {"bad-one": "rejected", "bad-two": "rejected"}, timeout=60)
     rig.wait_until_proven()
     rig.sql("insert into things values ('row-new', 'new')", "update things set name = 'changed' where id = 'row-7'")
     rig.wait_until_proven()
@@ -44,7 +43,7 @@ def test_rows_that_fail_for_ever_are_parked_and_the_others_flow(make_rig: MakeRi
     (evidence,) = rig.evidence()
     assert (evidence.missing, evidence.wrong, evidence.extra) == (2, 0, 0)
     rig.engram.faults()
-    until(lambda: not parked(rig), seconds=60)
+    rig.until(lambda: not parked(rig), timeout=60)
     assert rig.stop() == 0, rig.tail()
     rig.prove()
 
@@ -70,7 +69,7 @@ def test_a_space_that_fails_at_everything_parks_one_key_at_most(make_rig: MakeRi
     time.sleep(12.0)
     assert len(parked(rig)) <= 1, rig.tail()
     rig.engram.faults()
-    until(lambda: not parked(rig), seconds=60)
+    rig.until(lambda: not parked(rig), timeout=60)
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.prove()

@@ -31,14 +31,6 @@ insert into emptied select n, 'row ' || n from generate_series(1, 400) n;
 """
 
 
-def until(condition: Any, seconds: float = 30.0, what: str = "") -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def move(connection: psycopg.Connection[Any], chance: random.Random) -> None:
     """One of the changes that are hard for a handover."""
     key, other = chance.randint(1, 400), chance.randint(1, 400)
@@ -104,7 +96,7 @@ def test_a_transaction_older_than_the_slot_is_waited_for_and_named(make_rig: Mak
         holder.execute("insert into things values (2, 'late')")
         holder.execute("update things set name = 'changed late' where id = 1")
         rig.start()
-        until(lambda: "the month's closing" in rig.tail(), what=rig.tail())
+        rig.wait_for("the month's closing")
         assert f"pid {holder.info.backend_pid}" in rig.tail()
         rig.sql("insert into things values (3, 'meanwhile')")
         ledger = rig.ledger()
@@ -127,7 +119,7 @@ def test_a_run_that_was_killed_between_slot_and_barrier_makes_up_for_it(make_rig
     with psycopg.connect(rig.source, application_name="the month's closing") as holder:
         holder.execute("insert into things values (2, 'late')")
         rig.start()
-        until(lambda: "the month's closing" in rig.tail(), what=rig.tail())
+        rig.wait_for("the month's closing")
         assert "barrier" not in ledger.facts()
         holder.commit()
     rig.wait_until_proven()
@@ -142,7 +134,11 @@ def name_standby(server: SandboxPostgres, name: str) -> None:
     with psycopg.connect(server.url(), autocommit=True, options="-c synchronous_commit=local") as admin:
         admin.execute(f"alter system set synchronous_standby_names = '{name}'")  # type: ignore[call-overload]
         admin.execute("select pg_reload_conf()")
-        until(lambda: admin.execute("select current_setting('synchronous_standby_names')").fetchone() == (name,))
+        for _attempt in range(600):
+            if admin.execute("select current_setting('synchronous_standby_names')").fetchone() == (name,):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the server did not take the standby's name")
 
 
 @contextmanager
@@ -186,17 +182,17 @@ def test_rows_are_not_read_again_before_their_commit_is_visible(make_rig: MakeRi
     with hanging(rig.source, statements):
         ledger = rig.ledger()
         others = next(record.number for record in ledger.tables() if record.label == "public.others")
-        until(lambda: "100" in ledger.entries(others, ["100"]), what=rig.tail())
-        until(lambda: len(ledger.parked_keys()) == 6, what=rig.tail())
+        rig.until(lambda: "100" in ledger.entries(others, ["100"]))
+        rig.until(lambda: len(ledger.parked_keys()) == 6)
         assert {parked.reason for _key, parked in ledger.parked_keys()} == {"not_visible"}
         proven = int(ledger.facts()["proven"])
         with hanging(rig.source, ["insert into others values (101, 'the frontier moves')"]):
-            until(lambda: "101" in ledger.entries(others, ["101"]), what=rig.tail())
-            until(lambda: int(ledger.facts()["proven"]) > proven, what=rig.tail())
+            rig.until(lambda: "101" in ledger.entries(others, ["101"]))
+            rig.until(lambda: int(ledger.facts()["proven"]) > proven)
             assert len(ledger.parked_keys()) == 6, "tried again too early"
             name_standby(own_postgres, "")
         ledger.close()
-    until(lambda: not parked(rig), what=rig.tail())
+    rig.until(lambda: not parked(rig))
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.prove()
@@ -210,7 +206,7 @@ def test_a_snapshot_is_made_while_commits_hang(make_rig: MakeRig, own_postgres: 
     rig.engram.faults([{"on": "Remember", "do": "slow", "seconds": 0.1}])
     name_standby(own_postgres, "nobody")
     rig.start()
-    until(lambda: "streaming" in rig.tail(), what=rig.tail())
+    rig.wait_for("streaming")
     statements = [
         "update texts set name = 'new' where id % 2 = 0",
         "update texts set big = 'short' where id % 10 = 1",
@@ -222,7 +218,7 @@ def test_a_snapshot_is_made_while_commits_hang(make_rig: MakeRig, own_postgres: 
         time.sleep(3.0)
         rig.engram.faults()
         name_standby(own_postgres, "")
-    until(lambda: not parked(rig), what=rig.tail())
+    rig.until(lambda: not parked(rig))
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.prove()
@@ -247,7 +243,7 @@ def test_a_huge_transaction_during_the_snapshot_passes_in_bounded_memory(make_ri
     )
     rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.4}])
     process = psutil.Process(rig.start().pid)
-    until(lambda: "streaming" in rig.tail(), what=rig.tail())
+    rig.wait_for("streaming")
     highest = 0
     ended = threading.Event()
 

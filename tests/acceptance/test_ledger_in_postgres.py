@@ -15,7 +15,7 @@ import psycopg
 from bridge.sandbox import shop
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
-from tests.acceptance.test_handover import MOVES, SLOW, TINY, move, until
+from tests.acceptance.test_handover import MOVES, SLOW, TINY, move
 from tests.rig import Rig
 
 KILLS = 5
@@ -90,7 +90,7 @@ def test_the_ledgers_server_is_killed_while_the_bridge_works(make_rig: MakeRig, 
     shop.create(rig.source)
     shop.seed(rig.source, 1_500)
     process = rig.start()
-    until(lambda: "info streaming" in rig.tail(), what=rig.tail())
+    rig.wait_for("info streaming")
     with shop.Application(rig.source, seed=9, rate=20.0) as application:
         for _ in range(3):
             time.sleep(2.0)
@@ -123,7 +123,7 @@ def test_a_run_ends_in_time_while_its_ledger_is_away(make_rig: MakeRig, own_post
     rig.wait_until_proven()
     own_postgres.kill()
     rig.sql("update users set name = name || '!'")
-    until(lambda: "waiting for the ledger" in rig.tail(), what=rig.tail())
+    rig.wait_for("waiting for the ledger")
     assert rig.process is not None
     rig.process.send_signal(signal.SIGTERM)
     assert rig.process.wait(30) in (0, 75), rig.tail()  # 75 when something was waiting to be recorded

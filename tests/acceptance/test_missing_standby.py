@@ -18,7 +18,7 @@ from bridge.postgres import connect
 from bridge.sandbox.postgres import SandboxPostgres
 from bridge.wiring import make_plan, open_target
 from tests.acceptance.conftest import MakeRig
-from tests.acceptance.test_handover import LARGE, hanging, name_standby, parked, until
+from tests.acceptance.test_handover import LARGE, hanging, name_standby, parked
 from tests.rig import Rig
 
 HANGS = [
@@ -103,30 +103,30 @@ def test_a_resync_and_a_retry_write_no_older_rows(make_rig: MakeRig, own_postgre
     before = held(rig)
     name_standby(own_postgres, "nobody")
     with hanging(rig.source, HANGS):
-        until(lambda: streamed(rig), what=rig.tail())
+        rig.until(lambda: streamed(rig))
         new = held(rig)
         require_law_11(new, before)
         assert new["1"] == before["1"], "only a reading can bring it, and none sees it"
         assert rig.command("resync", "public.texts").returncode == 0
-        until(lambda: says(rig, "a table is loaded again") == 1, what=rig.tail())
+        rig.until(lambda: says(rig, "a table is loaded again") == 1)
 
         def all_parked() -> bool:
             assert held(rig) == new
             return set(reasons(rig)) >= {"1", "2", "3"}
 
-        until(all_parked, what=rig.tail())
+        rig.until(all_parked)
         assert set(reasons(rig).values()) == {"not_visible"}, reasons(rig)
         assert "4" not in reasons(rig), "nobody has changed it"
-        until(lambda: says(rig, "rows that are not there any more are forgotten") == 1, what=rig.tail())
+        rig.until(lambda: says(rig, "rows that are not there any more are forgotten") == 1)
         asked = rig.command("parked", "retry", "public.texts/1")
         assert "by the running bridge" in asked.stdout, asked.stderr
-        until(lambda: says(rig, "asked to retry a key") == 1, what=rig.tail())
+        rig.until(lambda: says(rig, "asked to retry a key") == 1)
         for _ in range(10):
             assert held(rig) == new
             assert reasons(rig)["1"] == "not_visible"
         name_standby(own_postgres, "")
     assert rig.command("parked", "retry", "all").returncode == 0
-    until(lambda: not parked(rig), what=rig.tail())
+    rig.until(lambda: not parked(rig))
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     (one,) = [found for found in rig.prove() if found.table == "public.texts"]
@@ -142,7 +142,7 @@ def test_a_new_slot_waits_for_the_commits_and_names_them(make_rig: MakeRig, own_
     before = held(rig)
     name_standby(own_postgres, "nobody")
     with hanging(make_conninfo(rig.source, application_name="the month's closing"), HANGS):
-        until(lambda: streamed(rig), what=rig.tail())
+        rig.until(lambda: streamed(rig))
         new = held(rig)
         require_law_11(new, before)
         assert rig.stop() == 0, rig.tail()
@@ -150,7 +150,7 @@ def test_a_new_slot_waits_for_the_commits_and_names_them(make_rig: MakeRig, own_
         assert asked.returncode == 0, asked.stderr
         rig.start()
         waits = "waiting for transactions that began before the slot was made"
-        until(lambda: says(rig, waits) == 1, what=rig.tail())
+        rig.until(lambda: says(rig, waits) == 1)
         line = next(line for line in rig.log.read_text(encoding="utf-8").splitlines() if waits in line)
         assert line.count("the month's closing") == len(HANGS), line
         assert held(rig) == new

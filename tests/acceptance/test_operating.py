@@ -6,7 +6,6 @@ import json
 import signal
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -15,14 +14,6 @@ from tests.acceptance.conftest import MakeRig
 from tests.rig import Rig
 
 SECRET = "a value that nobody may see"
-
-
-def until(happens: Callable[[], bool], rig: Rig, seconds: float = 30.0) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, rig.tail()
-        time.sleep(0.1)
 
 
 def live(rig: Rig) -> int:
@@ -41,7 +32,7 @@ def test_a_paused_bridge_writes_nothing_until_it_is_resumed(make_rig: MakeRig) -
     rig.start()
     rig.wait_until_proven()
     assert rig.command("pause").returncode == 0
-    until(lambda: "paused: nothing is written" in rig.tail(), rig)
+    rig.wait_for("paused: nothing is written")
     rig.sql("insert into t select n, 'later' from generate_series(301, 400) n")
     time.sleep(1.5)
     assert live(rig) == 300
@@ -49,7 +40,7 @@ def test_a_paused_bridge_writes_nothing_until_it_is_resumed(make_rig: MakeRig) -
     assert status["phase"] == "paused"
     rig.stop()
     rig.start()
-    until(lambda: rig.tail().count("streaming") >= 2, rig)
+    rig.wait_for("streaming", more_than=1)
     time.sleep(1.0)
     assert live(rig) == 300
     assert rig.command("resume").returncode == 0
@@ -71,17 +62,17 @@ def test_sighup_applies_what_can_change_and_names_what_cannot(make_rig: MakeRig)
     document["proofs"] = "all"
     rig.file.write_text(yaml.safe_dump(document), encoding="utf-8")
     process.send_signal(signal.SIGHUP)
-    until(lambda: "the configuration was not read again" in rig.tail(), rig)
+    rig.wait_for("the configuration was not read again")
     assert "Did you mean 'proof'?" in rig.tail()
     del document["proofs"]
     document["migration"] = "another"
     rig.file.write_text(yaml.safe_dump(document), encoding="utf-8")
     process.send_signal(signal.SIGHUP)
-    until(lambda: "these keys take effect with the next start" in rig.tail(), rig)
+    rig.wait_for("these keys take effect with the next start")
     assert "changed=['snapshot.chunk_rows', 'target.limit']" in rig.tail()
     assert "keys=['migration']" in rig.tail()
     rig.sql("insert into t values (51, 'one too many')")  # the limit is 50 now
-    until(lambda: "reason=capacity" in rig.tail(), rig)
+    rig.wait_for("reason=capacity")
     assert rig.stop() == 0
 
 
@@ -93,7 +84,7 @@ def test_a_bundle_has_what_support_needs_and_no_value_of_a_row(make_rig: MakeRig
         f"insert into t values ('{SECRET}', repeat('long ', 1000000)), ('b', '{SECRET}')",
     )
     rig.start()
-    until(lambda: "a key is parked" in rig.tail(), rig)
+    rig.wait_for("a key is parked")
     time.sleep(1.5)
     file = tmp_path / "bundle.zip"
     done = rig.command("bundle", str(file))

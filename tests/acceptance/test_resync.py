@@ -7,7 +7,6 @@ import json
 import pytest
 
 from tests.acceptance.conftest import MakeRig
-from tests.acceptance.test_altering import until
 
 
 def test_a_resync_mends_what_was_damaged_behind_the_bridges_back(make_rig: MakeRig) -> None:
@@ -62,12 +61,12 @@ def test_a_stopped_table_comes_back_by_a_resync(make_rig: MakeRig, asked: str) -
         assert rig.stop() == 0, rig.tail()
     assert rig.command("resync", "public.notes").returncode == 0
     if asked == "and it is killed at once":
-        until(lambda: rig.ledger().tables()[0].state != "stopped", rig)
+        rig.until(lambda: rig.ledger().tables()[0].state != "stopped")
         rig.kill()
     if asked != "while the bridge runs":
         rig.start()
     rig.sql("update notes set body = 'while it is read' where id % 7 = 0", "delete from notes where id % 50 = 3")
-    until(lambda: all(record.state == "loaded" for record in rig.ledger().tables()), rig)
+    rig.until(lambda: all(record.state == "loaded" for record in rig.ledger().tables()))
     rig.sql("insert into notes values (1001, 'newer')", "update notes set body = 'last' where id = 9")
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()

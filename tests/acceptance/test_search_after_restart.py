@@ -53,14 +53,9 @@ def named_rig(make_rig: MakeRig, **target: object) -> Rig:
 
 def wait_until_searchable(rig: Rig, seconds: float = 60.0) -> None:
     """Until the ledger says that the search of every table is complete."""
-    deadline = time.monotonic() + seconds
     ledger = rig.ledger()
     try:
-        while not all(ledger.searchable(record.number) for record in ledger.tables()):
-            assert rig.process is not None
-            assert rig.process.poll() is None, rig.tail()
-            assert time.monotonic() < deadline, f"{ledger.search_progress()}\n{rig.tail()}"
-            time.sleep(0.1)
+        rig.until(lambda: all(ledger.searchable(record.number) for record in ledger.tables()), seconds)
     finally:
         ledger.close()
 
