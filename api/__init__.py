@@ -1,1 +1,1 @@
-"""The read side: a proxy that answers from Engram what is proven, and everything else from PostgreSQL. Async, unlike the bridge."""
+"""The read side: a proxy that answers from Engram what is proven, and all else from PostgreSQL. Async, unlike the bridge."""

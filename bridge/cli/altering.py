@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from bridge import additions
 from bridge.admission import refuse
+from bridge.cli.asking import Yes, confirm
 from bridge.cli.options import TABLES, ConfigFile, LedgerOnly, carried, existing_ledger, load, open_book
-from bridge.cli.wiping import Yes
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
 from bridge.ledger import Generations, Ledger
@@ -55,8 +54,9 @@ def remove(
     book = open_book(config, ledger)
     try:
         labels = [carried(book, name) for name in tables]
-        if not keep_memories and not yes:
-            _confirm(book, labels)
+        if not keep_memories:
+            forgotten = f"{_live(book, labels):,} memories of {_names(labels)}"
+            confirm(f"{forgotten} are forgotten", f"Forget {forgotten}?", yes=yes, otherwise=", or --keep-memories")
         for label in labels:
             Generations(book).ask(label, "remove", {"keep": keep_memories})
         _tell(book, f"{_names(labels)} will be left alone, the memories are {'kept' if keep_memories else 'forgotten'}")
@@ -96,17 +96,9 @@ def reshard(
     return 0
 
 
-def _confirm(book: Ledger, labels: list[str]) -> None:
-    """Forgetting cannot be taken back but by loading again: ask, where there is somebody to ask."""
-    live = book.live_counts()
+def _live(book: Ledger, labels: list[str]) -> int:
     numbers = {record.number for record in book.tables() if record.label in labels}
-    count = sum(memories for (number, _shard), memories in live.items() if number in numbers)
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"{count:,} memories of {_names(labels)} would be forgotten", hint="Say so by --yes, or keep them by --keep-memories."
-        )
-    if not typer.confirm(f"Forget {count:,} memories of {_names(labels)}?", err=True):
-        raise ConfigError("not confirmed: nothing was forgotten", hint="Answer y, or give --yes or --keep-memories.")
+    return sum(memories for (number, _shard), memories in book.live_counts().items() if number in numbers)
 
 
 def _names(labels: list[str]) -> str:

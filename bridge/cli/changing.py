@@ -50,9 +50,7 @@ def resync(
 def pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Write nothing to Engram from now on, over restarts too, until `resume`. The slot keeps WAL meanwhile."""
     settings = load(config, None, None, ledger) if ledger is None or config is not None else None
-    book = open_book(config, ledger)
-    book.put_facts({"paused": "yes"})
-    book.close()
+    _set_fact(config, ledger, "paused", wanted=True)
     say = make_console().print
     say("nothing is written to Engram until `engram-bridge resume`; PostgreSQL keeps the WAL for it meanwhile")
     if settings is not None and settings.source.on_max_retained == "drop" and settings.source.max_retained_wal:
@@ -66,9 +64,7 @@ def pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
 
 def resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Go on writing to Engram, after `pause`."""
-    book = open_book(config, ledger)
-    book.drop_fact("paused")
-    book.close()
+    _set_fact(config, ledger, "paused", wanted=False)
     make_console().print("it goes on")
     return 0
 
@@ -96,17 +92,25 @@ def _new_slot(tables: list[str] | None, config: Path | None, ledger: str | None,
 
 def snapshot_pause(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Begin no new chunk from now on, over restarts too, until `snapshot resume`."""
-    book = open_book(config, ledger)
-    book.put_facts({"snapshot_paused": "yes"})
-    book.close()
+    _set_fact(config, ledger, "snapshot_paused", wanted=True)
     make_console().print("no new chunk is begun until `engram-bridge snapshot resume`; chunks that are being read are finished")
     return 0
 
 
 def snapshot_resume(config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Go on with the chunks that are left, after `snapshot pause`."""
-    book = open_book(config, ledger)
-    book.drop_fact("snapshot_paused")
-    book.close()
+    _set_fact(config, ledger, "snapshot_paused", wanted=False)
     make_console().print("the snapshot goes on")
     return 0
+
+
+def _set_fact(config: Path | None, ledger: str | None, name: str, *, wanted: bool) -> None:
+    """Set or drop what a running bridge looks for once a second."""
+    book = open_book(config, ledger)
+    try:
+        if wanted:
+            book.put_facts({name: "yes"})
+        else:
+            book.drop_fact(name)
+    finally:
+        book.close()

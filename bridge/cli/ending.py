@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from bridge.cli.asking import Yes, confirm, confirm_on_target
 from bridge.cli.options import AsJson, ConfigFile, LedgerPlace, SourceUrl, TargetUrl, existing_ledger, load
-from bridge.cli.wiping import Yes, confirm
 from bridge.config import Config
 from bridge.console import console as make_console
 from bridge.console import human_bytes, human_seconds
-from bridge.errors import ConfigError
 from bridge.ledger import Ledger
 from bridge.preflight_ledger import ledger_facts
 
@@ -53,14 +51,10 @@ def _confirm(settings: Config, book: Ledger, *, everything: bool, yes: bool) -> 
 
     slot = " and ".join(slot_names(book.facts())) or settings.source.slot
     if everything:
-        confirm(settings, f"the slot {slot} is dropped, the ledger removed, and every memory of it forgotten", yes=yes)
-    elif not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                f"nobody is there to confirm that the slot {slot} is dropped", hint="Give --yes if that is what you want."
-            )
-        if not typer.confirm(f"Drop the slot {slot}? What is committed from then on will not be streamed.", err=True):
-            raise ConfigError("not confirmed: nothing was dropped", hint="Answer y, or give --yes.")
+        confirm_on_target(settings, f"the slot {slot} is dropped, the ledger removed, and every memory of it forgotten", yes=yes)
+    else:
+        question = f"Drop the slot {slot}? What is committed from then on will not be streamed."
+        confirm(f"the slot {slot} is dropped", question, yes=yes)
 
 
 def _source(settings: Config, book: Ledger) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bridge import logs
 from bridge.adoption import Occupied
+from bridge.cli.asking import Yes, confirm_on_target
 from bridge.cli.options import (
     AsJson,
     ConfigFile,
@@ -28,7 +29,6 @@ from bridge.cli.options import (
     existing_ledger,
     load,
 )
-from bridge.cli.wiping import Yes, confirm
 from bridge.config import Config
 from bridge.console import LiveView, render_status
 from bridge.console import console as make_console
@@ -92,7 +92,9 @@ def _occupied(settings: Config, *, adopt: bool, wipe: bool, yes: bool) -> Occupi
     if adopt and wipe:
         raise ConfigError("--adopt keeps what --wipe forgets", hint="Give one of them.")
     if wipe:
-        confirm(settings, "everything in the spaces of this configuration that are new to its ledger is forgotten", yes=yes)
+        confirm_on_target(
+            settings, "everything in the spaces of this configuration that are new to its ledger is forgotten", yes=yes
+        )
     return Occupied.ADOPT if adopt else Occupied.WIPE if wipe else Occupied.REFUSE
 
 
