@@ -15,6 +15,7 @@ from bridge.frontier import Frontier
 from bridge.lane import Lane
 from bridge.ledger import Ledger
 from bridge.lsn import make_version
+from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.recorder import Recorder
@@ -45,6 +46,7 @@ def config_for(url: str, table: str, ledger: Path, *, shards: int = 1, **target:
 class SnapshotRun:
     """A bridge without a stream. `seconds` is the time from the first chunk's plan until all is recorded as loaded."""
 
+    config: Config
     recorder: Recorder
     pool: LanePool
     loader: Loader
@@ -57,11 +59,7 @@ class SnapshotRun:
         self.recorder.start()
         self.pool.start()
         self.loader.start()
-        while not self.loader.finished:
-            for part in (self.recorder, self.pool, self.loader):
-                if part.failure is not None:
-                    raise part.failure
-            time.sleep(0.005)
+        finish(self.loader)
         self.seconds = time.perf_counter() - started
         self.loader.stop()
         self.pool.stop()
@@ -97,21 +95,35 @@ def snapshot_run(url: str, table: str, target: Any, *, shards: int = 1) -> Itera
             target.open(space)
             ledger.put_space(space, pristine=True)
             pool.add(Lane(space, shop, pristine=True))
-        loader = Loader(
-            url=url,
-            ledger=ledger,
-            recorder=recorder,
-            pool=pool,
-            version=make_version(1, 1, 0),
-            plans=list(plan.mapping.plans.values()),
-            stop_table=_never,
-            workers=config.snapshot.workers,
-            chunk_rows=config.snapshot.chunk_rows,
-        )
+        loader = loader_for(config, ledger, pool, recorder, list(plan.mapping.plans.values()))
         try:
-            yield SnapshotRun(recorder, pool, loader, ledger)
+            yield SnapshotRun(config, recorder, pool, loader, ledger)
         finally:
             ledger.close()
+
+
+def loader_for(config: Config, ledger: Ledger, pool: LanePool, recorder: Recorder, plans: list[TablePlan]) -> Loader:
+    """What reads the chunks of these tables, as the configuration says."""
+    return Loader(
+        url=config.source.url,
+        ledger=ledger,
+        recorder=recorder,
+        pool=pool,
+        version=make_version(1, 1, 0),
+        plans=plans,
+        stop_table=_never,
+        workers=config.snapshot.workers,
+        chunk_rows=config.snapshot.chunk_rows,
+    )
+
+
+def finish(loader: Loader) -> None:
+    """Wait until every chunk is recorded. Raises what ended the loader, the pool or the recorder."""
+    while not loader.finished:
+        for part in (loader.recorder, loader.pool, loader):
+            if part.failure is not None:
+                raise part.failure
+        time.sleep(0.005)
 
 
 def _never(plan: Any, reason: str) -> None:

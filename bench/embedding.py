@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bench.paraphrases import TEXTS
 from bridge import embedding
 from bridge.embedding import files
@@ -72,5 +72,5 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _figure(name: str, what: str, ours: list[float], bare: list[float], goal: float, count: int) -> Figure:
-    ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
+    ratio = median_ratio(ours, bare)
     return Figure(name, what, "texts/s", ours, bare, f">= {goal}", ratio >= goal, notes={"texts": count})

@@ -64,6 +64,11 @@ def median(samples: Sequence[float]) -> float:
     return statistics.median(samples)
 
 
+def median_ratio(ours: Sequence[float], bare: Sequence[float]) -> float:
+    """The middle one of ours divided by the bare thing, pair by pair."""
+    return median([one / other for one, other in zip(ours, bare, strict=True)])
+
+
 def _short(number: float) -> float:
     return round(number, 3) if abs(number) < 100 else round(number, 1)
 

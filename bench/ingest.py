@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.assembly import config_for
 from bench.database import execute, make_narrow, server
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bench.ingest_loop import BareLoop, Recording
 from bridge.config import Config
 from bridge.engram.client import Address
@@ -47,7 +47,7 @@ def run(scale: Scale, say: Say) -> list[Figure]:
                     ours.append(rows / our_seconds)
                     bare.append(rows / bare_seconds)
             for path, (ours, bare) in (("snapshot", snapshot), ("stream", stream)):
-                ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
+                ratio = median_ratio(ours, bare)
                 figures.append(
                     Figure(
                         name=f"ingest-{path}-{shards}",
@@ -93,16 +93,22 @@ def bridge_on(url: str, table: str, address: Address, *, shards: int) -> Iterato
             limit=90_000,
             space_prefix=prefix,
         )
-        bridge = prepare(config)
+        bridge = stack.enter_context(prepared(config))
         recording = Recording(bridge.target)
         bridge.shop.target = recording
-        try:
-            yield bridge, recording
-        finally:
-            bridge.stop()
-            execute(
-                url, f"select pg_drop_replication_slot('{config.source.slot}')", f"drop publication {config.source.publication}"
-            )
+        yield bridge, recording
+
+
+@contextmanager
+def prepared(config: Config) -> Iterator[Bridge]:
+    """A bridge that has not begun; at the end it is stopped, and its slot and its publication dropped."""
+    bridge = prepare(config)
+    try:
+        yield bridge
+    finally:
+        bridge.stop()
+        source = config.source
+        execute(source.url, f"select pg_drop_replication_slot('{source.slot}')", f"drop publication {source.publication}")
 
 
 def _once(url: str, table: str, rows: int, shards: int, address: Address) -> list[tuple[float, float]]:

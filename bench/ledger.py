@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.database import SETTINGS
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bridge.gate import Entry
 from bridge.ledger import Batch, Ledger, Outcome
 from bridge.memories import Edge
@@ -59,7 +59,7 @@ def run(scale: Scale, say: Say) -> list[Figure]:
             ours=samples[name][0],
             bare=samples[name][1],
             goal=f">= {GOAL}",
-            met=median([a / b for a, b in zip(*samples[name], strict=True)]) >= GOAL,
+            met=median_ratio(*samples[name]) >= GOAL,
         )
         for name, (what, _measure) in ways.items()
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.assembly import snapshot_run
 from bench.database import make_narrow, server
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bench.null_target import NullTarget
 
 FLAT = 1.2
@@ -33,7 +33,7 @@ def run(scale: Scale, say: Say) -> list[Figure]:
             say(f"peak memory with {few} and {many} rows, repetition {repetition + 1}")
             bare.append(_measure(postgres.url(), "few"))
             ours.append(_measure(postgres.url(), "many"))
-    growth = median([a / b for a, b in zip(ours, bare, strict=True)])
+    growth = median_ratio(ours, bare)
     return [
         Figure(
             name="memory",

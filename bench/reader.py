@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from bench.database import execute, make_narrow, server
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bridge.changes import Commit, RowChange
 from bridge.lsn import Lsn, format_lsn
 from bridge.postgres import connect, flush_position
@@ -47,7 +47,7 @@ def measure(scale: Scale, say: Say, plugin: str) -> list[Figure]:
             ours.append(changes / _read(url, slot, plugin, end, changes))
             bare.append(changes / _receive(postgres, slot, plugin, end))
         version = postgres.version
-    ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
+    ratio = median_ratio(ours, bare)
     return [
         Figure(
             name="reader" if plugin == PLUGIN else f"reader-{plugin}",

@@ -17,10 +17,10 @@ import httpx
 
 from bench.assembly import config_for
 from bench.database import execute, make_narrow, server
-from bench.figures import Figure, Say, Scale, median
-from bench.ingest import wait
+from bench.figures import Figure, Say, Scale, median_ratio
+from bench.ingest import prepared, wait
 from bridge.engram.client import PAGE
-from bridge.running import LANE_THREADS, Bridge, prepare
+from bridge.running import LANE_THREADS, Bridge
 from bridge.sandbox.engram.process import SandboxEngram
 
 GOAL = 2.0
@@ -55,8 +55,7 @@ def _figure(scale: Scale, say: Say, url: str, rows: int, shards: int) -> Figure:
         )
         say(f"repair of {rows} rows in {shards} space(s): loading")
         make_narrow(url, table, rows)
-        bridge = prepare(config)
-        try:
+        with prepared(config) as bridge:
             differing = _by_space(bridge, _load_and_change(bridge, url, table))
             for repetition in range(scale.times(3)):
                 say(f"repair of {rows} rows in {shards} space(s), repetition {repetition + 1}")
@@ -67,10 +66,6 @@ def _figure(scale: Scale, say: Say, url: str, rows: int, shards: int) -> Figure:
                 bridge.pool.pause(wanted=False)
                 wait(bridge, lambda: bridge.watch.repaired)
                 ours.append(time.perf_counter() - started)
-        finally:
-            bridge.stop()
-        execute(url, f"select pg_drop_replication_slot('{config.source.slot}')", f"drop publication {config.source.publication}")
-    ratio = median([a / b for a, b in zip(ours, bare, strict=True)])
     return Figure(
         name=f"repair-{rows}",
         what=f"repair of {rows} rows after a restart of the target, against listing them and fetching what differs",
@@ -78,7 +73,7 @@ def _figure(scale: Scale, say: Say, url: str, rows: int, shards: int) -> Figure:
         ours=ours,
         bare=bare,
         goal=f"<= {GOAL:g}",
-        met=ratio <= GOAL,
+        met=median_ratio(ours, bare) <= GOAL,
         notes={"rows": rows, "spaces": shards, "differing": sum(map(len, differing.values()))},
     )
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-from bench.assembly import SnapshotRun, snapshot_run
+from bench.assembly import SnapshotRun, finish, loader_for, snapshot_run
 from bench.database import server
-from bench.figures import Figure, Say, Scale, median
+from bench.figures import Figure, Say, Scale, median_ratio
 from bench.null_target import NullTarget
 from bench.snapshot import SHAPES, Shape, copy_seconds
 from bridge.frontier import Frontier
 from bridge.missing import missing_works
 from bridge.recorder import Recorder
-from snapshot.loader import Loader
 
 GOAL = 0.5
 
@@ -46,40 +45,27 @@ def _measure(url: str, shape: Shape, scale: Scale, say: Say) -> Figure:
         ours=ours,
         bare=bare,
         goal=f"ratio {GOAL}",
-        met=median([one / other for one, other in zip(ours, bare, strict=True)]) >= GOAL,
+        met=median_ratio(ours, bare) >= GOAL,
         notes=notes,
     )
 
 
 def resync_seconds(url: str, snapshot: SnapshotRun) -> tuple[float, float]:
     """Read all again, compared with the ledger, and then look for keys that are gone: the seconds of both."""
-    before, ledger = snapshot.loader, snapshot.ledger
-    (plan,) = before.plans
+    ledger = snapshot.ledger
+    (plan,) = snapshot.loader.plans
     (record,) = ledger.tables()
     ledger.begin_again(plan.number, record.columns)
     recorder = Recorder(ledger, Frontier(0))
-    loader = Loader(
-        url=url,
-        ledger=ledger,
-        recorder=recorder,
-        pool=before.pool,
-        version=before.version,
-        plans=[plan],
-        stop_table=before.stop_table,
-        workers=before.workers,
-        chunk_rows=before.chunk_rows,
-    )
+    loader = loader_for(snapshot.config, ledger, snapshot.pool, recorder, [plan])
     started = time.perf_counter()
     recorder.start()
     loader.reload(plan)
-    while not loader.finished:
-        if loader.failure is not None:
-            raise loader.failure
-        time.sleep(0.005)
+    finish(loader)
     read = time.perf_counter() - started
     loader.stop()
     recorder.stop()
     started = time.perf_counter()
-    gone = list(missing_works(url, ledger, plan, before.version))
+    gone = list(missing_works(url, ledger, plan, loader.version))
     assert not gone, "nothing was deleted"
     return read, time.perf_counter() - started
