@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge import settings_file
-from bridge.config_sections import Embedding, Section, model_checked, port_is_valid
+from bridge.config_sections import Embedding, Heartbeat, Section, model_checked, port_is_valid
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
 from bridge.postgres import SECRETS, password_free
@@ -252,6 +252,7 @@ class Config(Section):
     embedding: Embedding = Field(default=Embedding(), description="How texts become vectors.")
     snapshot: Snapshot = Field(default=Snapshot(), description="How existing rows are read.")
     parked: Parked = Field(default=Parked(), description="When keys that were set aside are tried again by themselves.")
+    heartbeat: Heartbeat = Field(default=Heartbeat(), description="The bridge's own beat through the whole path.")
     proof: Literal["all"] = Field(default="all", description="How much is read back: all.")
     migration: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="An id that stands in every stamp; by default the ledger's own."

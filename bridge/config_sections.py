@@ -17,6 +17,14 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Heartbeat(Section):
+    """The bridge's own beat through the whole path: a small message in the source's WAL."""
+
+    seconds: float = Field(
+        default=1.0, ge=0, le=300, description="Seconds between two; 0: none is written, and lag is not measured end to end."
+    )
+
+
 def port_is_valid(url: str) -> bool:
     """Whether a URL has a host, and a port that can be one if it has any."""
     try:

@@ -5,11 +5,16 @@ stage is the end position of the last transaction up to which all are done. A ke
 transaction, so a quiet database is never behind. A chunk of the snapshot is the same thing without a position: it is complete
 when each of its rows is.
 
+Beside the positions stands the moment up to which the source is known to be covered. It comes from marks alone: a position that
+lies behind everything that was visible at a moment of our own clock. Commit times are the source's clock, which may differ from
+ours; and a keepalive may have waited here, or come from a walsender that is behind.
+
 Works that collapse into one keep all their tokens, so nothing is counted done before the work that superseded it is.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,11 +25,14 @@ from bridge.lsn import Lsn
 Stage = Literal["written", "proven"]
 STAGES: tuple[Stage, Stage] = ("written", "proven")
 
+MARKS = 4096
+"""How many marks are remembered; of more the oldest go first, which only makes `covered` move later."""
+
 
 class Token:
     """Counts the unfinished works of one transaction or chunk, by stage. Guarded by the frontier's lock."""
 
-    __slots__ = ("_lock", "closed", "commit_time", "end", "pending", "streamed")
+    __slots__ = ("_lock", "closed", "end", "pending", "streamed")
 
     def __init__(self, lock: threading.Lock, *, streamed: bool = True) -> None:
         self._lock = lock
@@ -32,7 +40,6 @@ class Token:
         self.pending = {"written": 0, "proven": 0}
         self.closed = False
         self.end: Lsn = 0
-        self.commit_time = 0.0
 
     def add(self, works: int = 1) -> None:
         """That many more works belong to it."""
@@ -65,7 +72,10 @@ class ChunkToken:
 
 @dataclass(slots=True)
 class Frontier:
-    """The transactions that are not done yet, in commit order, and the positions behind which all are."""
+    """The transactions that are not done yet, in commit order, and the positions behind which all are.
+
+    `covered`: everything that was visible at that moment of our clock, seconds since 1970, lies below the proven position.
+    """
 
     start: Lsn = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,6 +83,7 @@ class Frontier:
     covered: float = 0.0
     _queues: dict[Stage, deque[Token]] = field(default_factory=dict)
     _open: Token | None = None
+    _marks: deque[tuple[Lsn, float]] = field(default_factory=lambda: deque(maxlen=MARKS))
 
     def __post_init__(self) -> None:
         self.positions = dict.fromkeys(STAGES, self.start)
@@ -87,24 +98,24 @@ class Frontier:
                 queue.append(token)
         return token
 
-    def commit(self, end: Lsn, commit_time: float) -> None:
+    def commit(self, end: Lsn) -> None:
         """The open transaction is complete: `end` is the end of its commit record."""
         with self.lock:
             assert self._open is not None, "a commit without a begin"
-            self._open.end, self._open.commit_time, self._open.closed = end, commit_time, True
+            self._open.end, self._open.closed = end, True
             self._open = None
 
-    def keepalive(self, wal_end: Lsn, now: float) -> None:
+    def keepalive(self, wal_end: Lsn) -> None:
         """Nothing before `wal_end` is left to be sent. Inside a transaction it says nothing (law 5)."""
         with self.lock:
             if self._open is not None:
                 return
             for queue in self._queues.values():
                 if queue and queue[-1].pending["proven"] == 0 and queue[-1].pending["written"] == 0:
-                    queue[-1].end, queue[-1].commit_time = max(queue[-1].end, wal_end), now
+                    queue[-1].end = max(queue[-1].end, wal_end)
                     continue
                 token = Token(self.lock)
-                token.end, token.commit_time, token.closed = wal_end, now, True
+                token.end, token.closed = wal_end, True
                 queue.append(token)
 
     def restart(self, start: Lsn) -> None:
@@ -123,9 +134,22 @@ class Frontier:
             while queue and queue[0].complete(stage):
                 token = queue.popleft()
                 self.positions[stage] = max(self.positions[stage], token.end)
-                if stage == "proven":
-                    self.covered = max(self.covered, token.commit_time)
+            while stage == "proven" and self._marks and self._marks[0][0] <= self.positions[stage]:
+                self.covered = self._marks.popleft()[1]  # the newest, not the highest: our clock may be set back
             return self.positions[stage]
+
+    def mark(self, position: Lsn, at: float) -> None:
+        """Everything that was visible at the moment `at` of our clock ends at `position` or before it."""
+        with self.lock:
+            self._marks.append((position, at))
+
+    def passes(self, position: Lsn) -> bool:
+        """Whether `advance` would move the proven position to there, or it stands there."""
+        with self.lock:
+            if self.positions["proven"] >= position:
+                return True
+            done = itertools.takewhile(lambda token: token.complete("proven"), self._queues["proven"])
+            return any(token.end >= position for token in done)
 
     @property
     def waiting(self) -> int:

@@ -24,6 +24,7 @@ from bridge.works import ALONE, Work
 from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
+    from bridge.heartbeat import Heartbeat
     from bridge.slot_watch import SlotWatch
     from bridge.watch import TargetWatch
     from snapshot.loader import Loader
@@ -38,6 +39,9 @@ COLLECT_SECONDS = 600.0
 LOOK_SECONDS = 5.0
 LOOK_REST = 50.0
 """Seconds between two looks at the catalogue, and how many times as long as the last one took they must be apart."""
+
+HISTORY = "heartbeat_history"
+"""The gauge that keeps it over restarts."""
 
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
@@ -66,6 +70,7 @@ class Housekeeping:
     warden: Warden
     watch: TargetWatch | None = None
     slot_watch: SlotWatch | None = None
+    heartbeat: Heartbeat | None = None
     look: Callable[[], None] = lambda: None
     failure: BridgeError | None = None
     _speeds: dict[int, _Speed] = field(default_factory=dict)
@@ -76,6 +81,7 @@ class Housekeeping:
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
     _looking: float = 0.0
+    _noted: float = 0.0
     _told: float = -TELL_AGAIN
     _logged: list[dict[str, object]] = field(default_factory=list)
     _thread: threading.Thread | None = None
@@ -129,7 +135,7 @@ class Housekeeping:
 
     def beat(self) -> None:
         """One round. Raises LedgerError."""
-        self.shop.ledger.put_gauges(self.gauges() | self._log())
+        self.shop.ledger.put_gauges(self.gauges() | self._log() | self._history())
         self._requests()
         self._due()
         self._look()
@@ -201,7 +207,16 @@ class Housekeeping:
             "loading": self._loading(),
             "slot": self.slot_watch.figures if self.slot_watch is not None else {},
             "space_limit": self.shop.limit,
+            "heartbeat": self.heartbeat.figures() if self.heartbeat is not None else {},
         }
+
+    def _history(self) -> dict[str, Any]:
+        """Lag over time, when there is a point more than a second ago."""
+        history = list(self.heartbeat.history) if self.heartbeat is not None else []
+        if len(history) < 2 or history[-2][0] == self._noted:
+            return {}
+        self._noted = history[-2][0]
+        return {HISTORY: history[:-1]}
 
     def _log(self) -> dict[str, Any]:
         """The newest warnings, when there are others than a second ago, for a support bundle."""

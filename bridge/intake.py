@@ -96,10 +96,10 @@ class Intake:
             elif isinstance(event, Begin):
                 self._begin, self._token = event, self.frontier.begin()
             elif isinstance(event, Commit):
-                self.frontier.commit(event.end_lsn, event.commit_time)
+                self.frontier.commit(event.end_lsn)
                 self._begin = self._token = None
             elif isinstance(event, Keepalive):
-                self.frontier.keepalive(event.wal_end, self.shop.wall())
+                self.frontier.keepalive(event.wal_end)
             elif isinstance(event, RelationSeen):
                 self._bindings.pop(event.relation.oid, None)
                 self._bound(event.relation)

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
 """How often positions that only keepalives move are made durable."""
 
+COVERED_SECONDS = 0.9
+"""How much newer the moment that is covered must be to be made durable where nothing else has changed."""
+
 
 @dataclass(slots=True)
 class _Submission:
@@ -37,7 +40,8 @@ class Recorder:
     """Owns the ledger's write path while a bridge runs. `confirmed` is the position that the slot may be told.
 
     `refresh` is told of children whose parent, found by an alternate key, has appeared, moved or gone; `unlinked` is set when
-    they are too many to be told of at once: they are those of `Ledger.stale_lookups`.
+    they are too many to be told of at once: they are those of `Ledger.stale_lookups`. `clock_offset`: seconds that the source's
+    clock, which commit times are of, is ahead of ours.
     """
 
     def __init__(self, ledger: Ledger, frontier: Frontier) -> None:
@@ -56,6 +60,8 @@ class Recorder:
         self.lags: deque[float] = deque(maxlen=100_000)
         self.changes = 0
         self.dropped = 0
+        self.clock_offset = 0.0
+        self._covered = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -143,14 +149,16 @@ class Recorder:
         complete = [chunk for chunk in chunks if chunk.token.complete("proven")]
         proven = self._frontier.advance("proven")
         written = self._frontier.advance("written")
+        covered = self._frontier.covered
         facts = {}
-        if proven != self.confirmed:
+        if proven != self.confirmed or abs(covered - self._covered) >= COVERED_SECONDS:
             facts = {
                 "proven": str(proven),
                 "written": str(written),
                 "confirmed": str(proven),
-                "covered": repr(self._frontier.covered),
             }
+            if covered:
+                facts["covered"] = repr(covered)
         if not outcomes and not complete and not facts and not counters:
             return
         records = [(chunk.table, ChunkRecord(chunk.number, None, None, True, chunk.rows, chunk.reached)) for chunk in complete]
@@ -159,6 +167,8 @@ class Recorder:
             self.unlinked.set()
         elif dependents:
             self.refresh(dependents)  # before anybody sees the position and finds nothing left to do
+        if facts:
+            self._covered = covered
         self._publish(proven, outcomes, complete, counters, streamed)
 
     def _publish(
@@ -173,7 +183,7 @@ class Recorder:
         self.confirmed = proven
         self.changes += streamed
         self.dropped += counters.get("dropped_by_target", 0)
-        now = time.time()
+        now = time.time() + self.clock_offset
         self.lags.extend(now - outcome.commit_time for outcome in outcomes if outcome.commit_time is not None)
         for chunk in complete:
             chunk.recorded = True

@@ -23,7 +23,8 @@ from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
 from bridge.frontier import Frontier
 from bridge.fullness import Warden
-from bridge.housekeeping import Housekeeping
+from bridge.heartbeat import Heartbeat
+from bridge.housekeeping import HISTORY, Housekeeping
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
 from bridge.lane import Lane
@@ -94,6 +95,7 @@ class Bridge:
     watch: TargetWatch
     housekeeping: Housekeeping
     alterations: Alterations
+    heartbeat: Heartbeat
     started: float = field(default_factory=time.time)
     fence: Lsn = 0
 
@@ -109,10 +111,12 @@ class Bridge:
         self.loader.start()
         self.housekeeping.start()
         self.alterations.start()
+        self.heartbeat.start()
 
     def stop(self) -> None:
         """End in order: nothing more comes in, what is being done is finished and recorded, the slot is told."""
         self.ledger.patience.hurry()
+        self.heartbeat.stop()
         self.loader.stop()
         self.alterations.stop()
         self.watch.stop()
@@ -135,7 +139,16 @@ class Bridge:
     @property
     def failure(self) -> BridgeError | None:
         """What has ended the bridge, if anything has."""
-        parts = (self.recorder, self.pool, self.stream, self.loader, self.watch, self.housekeeping, self.alterations)
+        parts = (
+            self.recorder,
+            self.pool,
+            self.stream,
+            self.loader,
+            self.watch,
+            self.housekeeping,
+            self.alterations,
+            self.heartbeat,
+        )
         return next((part.failure for part in parts if part.failure is not None), None)
 
     @property
@@ -335,7 +348,15 @@ def _assemble(
     watch.begin(compare=ledger.facts().get("ended") == "no")
     resync.adoption.begin()
     alterations = Alterations(config, ledger, shop, pool, loader, keeper, settled=lambda: watch.repaired)
-    parts = (pool, stream, loader, watch, housekeeping, alterations)
+    heartbeat = housekeeping.heartbeat = Heartbeat(
+        origin,
+        frontier,
+        recorder,
+        config.heartbeat.seconds,
+        held=lambda: pool.paused or pool.trouble is not None or not watch.reachable or not stream.connected,
+    )
+    heartbeat.history.extend(ledger.gauges().get(HISTORY, ([], 0.0))[0] or [])
+    parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat)
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
 
 

@@ -13,27 +13,26 @@ def test_a_transaction_that_waits_holds_back_those_behind_it() -> None:
     frontier = Frontier(100)
     first = frontier.begin()
     first.add()
-    frontier.commit(200, 1.0)
+    frontier.commit(200)
     second = frontier.begin()
-    frontier.commit(300, 2.0)
+    frontier.commit(300)
     assert second.complete("proven")
     assert frontier.advance("proven") == 100
     first.done("proven")
     assert frontier.advance("proven") == 300
-    assert frontier.covered == 2.0
     assert frontier.advance("written") == 100
 
 
 def test_keepalives_move_a_quiet_stream_and_never_an_open_transaction() -> None:
     """A keepalive counts when nothing is open; inside a transaction it says nothing."""
     frontier = Frontier(100)
-    frontier.keepalive(150, 1.0)
+    frontier.keepalive(150)
     assert frontier.advance("proven") == 150
     token = frontier.begin()
     token.add()
-    frontier.keepalive(500, 2.0)
+    frontier.keepalive(500)
     assert frontier.advance("proven") == 150
-    frontier.commit(400, 3.0)
+    frontier.commit(400)
     token.done("proven")
     assert frontier.advance("proven") == 400
 
@@ -43,9 +42,9 @@ def test_a_keepalive_waits_for_what_was_sent_before_it() -> None:
     frontier = Frontier(100)
     token = frontier.begin()
     token.add()
-    frontier.commit(200, 1.0)
+    frontier.commit(200)
     for position in (250, 260, 270):
-        frontier.keepalive(position, 2.0)
+        frontier.keepalive(position)
     assert frontier.advance("proven") == 100
     assert frontier.waiting == 2, "keepalives in a row are one"
     token.done("proven")
@@ -60,7 +59,7 @@ def test_the_frontier_is_the_longest_finished_prefix(works: list[int], chance: o
     for number, count in enumerate(works, 1):
         token = frontier.begin()
         token.add(count)
-        frontier.commit(number * 10, 0.0)
+        frontier.commit(number * 10)
         tokens.append(token)
     left = [number for number, count in enumerate(works) for _ in range(count)]
     chance.shuffle(left)  # type: ignore[attr-defined]
@@ -80,8 +79,56 @@ def test_a_new_connection_begins_at_the_confirmed_position() -> None:
     frontier.restart(100)
     again = frontier.begin()
     again.add()
-    frontier.commit(200, 1.0)
+    frontier.commit(200)
     old.done("proven")
     assert frontier.advance("proven") == 100
     again.done("proven")
     assert frontier.advance("proven") == 200
+
+
+def test_what_is_covered_follows_marks_only() -> None:
+    """Neither a commit nor a keepalive tells how fresh all is: a mark that the proven position has passed does."""
+    frontier = Frontier(100)
+    frontier.mark(300, 5.0)
+    token = frontier.begin()
+    token.add()
+    frontier.commit(200)
+    frontier.keepalive(400)
+    frontier.advance("proven")
+    assert frontier.covered == 0.0, "behind an unproven transaction nothing is covered"
+    assert not frontier.passes(300)
+    token.done("proven")
+    assert frontier.passes(300)
+    assert frontier.advance("proven") == 400
+    assert frontier.covered == 5.0
+    frontier.mark(400, 4.0)
+    frontier.advance("proven")
+    assert frontier.covered == 4.0, "our clock was set back: the newest mark counts, not the highest"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["commit", "keepalive", "mark", "done", "restart"]), st.integers(1, 3)), max_size=40))
+def test_no_mark_counts_before_its_position_is_proven(acts: list[tuple[str, int]]) -> None:
+    """Whatever happens in whatever order: what is covered was marked at or below the proven position."""
+    frontier = Frontier(0)
+    end, moment, marks, tokens = 0, 0.0, {0.0: 0}, []
+    for what, many in acts:
+        end, moment = end + 10, moment + 1
+        if what == "commit":
+            token = frontier.begin()
+            token.add(many)
+            tokens += [token] * many
+            frontier.commit(end)
+        elif what == "keepalive":
+            frontier.keepalive(end)
+        elif what == "mark":
+            frontier.mark(end, moment)
+            marks[moment] = end
+        elif what == "restart":
+            frontier.restart(frontier.positions["proven"])
+            tokens = []
+        elif tokens:
+            tokens.pop(many % len(tokens)).done("proven")
+        foreseen = max((mark for mark in marks.values() if frontier.passes(mark)), default=0)
+        proven = frontier.advance("proven")
+        assert marks[frontier.covered] <= proven
+        assert foreseen <= proven

@@ -34,7 +34,7 @@ def recorder(tmp_path: Path) -> Recorder:
     frontier = Frontier(100)
     ledger.recorder = recorder = Recorder(ledger, frontier)
     frontier.begin()
-    frontier.commit(200, 1.0)
+    frontier.commit(200)
     return recorder
 
 

@@ -1,0 +1,94 @@
+"""What is covered stays fresh on a quiet source, and only there where a living bridge says so (law 7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.conftest import MakeRig
+from tests.acceptance.test_plugin import with_plugin
+from tests.rig import Rig
+
+NOTES = ("create table notes (id int primary key, body text)", "insert into notes select n, 'x' from generate_series(1, 50) n")
+
+
+def covered(rig: Rig) -> float:
+    """The moment that the ledger says."""
+    return float(rig.ledger().facts().get("covered", "0"))
+
+
+def until(what: Callable[[], bool], told: str, seconds: float = 60.0) -> None:
+    """Wait for it: how long anything takes depends on the machine."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {told}"
+        time.sleep(0.1)
+
+
+def moves(rig: Rig, times: int = 3) -> None:
+    """It moves, again and again, and is younger than the proxy's bound: nobody writes anything meanwhile."""
+    for _ in range(times):
+        before = covered(rig)
+        until(lambda before=before: covered(rig) > before, rig.tail())  # type: ignore[misc]
+    until(lambda: time.time() - covered(rig) < 5.0, rig.tail())
+
+
+def stands(rig: Rig) -> float:
+    """It stands still: what was under way arrives, and then nothing more for three seconds."""
+    last, since = covered(rig), time.monotonic()
+    deadline = since + 60.0
+    while time.monotonic() - since < 3.0:
+        if (now := covered(rig)) != last:
+            last, since = now, time.monotonic()
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.1)
+    return last
+
+
+@pytest.mark.parametrize("seconds", [1.0, 0], ids=["with a heartbeat", "without"])
+def test_a_quiet_source_stays_covered(make_rig: MakeRig, seconds: float) -> None:
+    """With nobody writing; after a restart too."""
+    rig = make_rig(heartbeat={"seconds": seconds})
+    rig.sql(*NOTES)
+    rig.start()
+    rig.wait_until_proven()
+    moves(rig)
+    assert rig.stop() == 0, rig.tail()
+    stands(rig)
+    rig.start()
+    rig.wait_until_proven()
+    moves(rig)
+    assert rig.stop() == 0, rig.tail()
+
+
+def test_wal2json_covers_too(make_rig: MakeRig, wal2json_database: str) -> None:
+    """The other plugin sends the heartbeat's transaction as well."""
+    rig = make_rig(wal2json_database)
+    with_plugin(rig, "wal2json")
+    rig.sql(*NOTES)
+    rig.start()
+    rig.wait_until_proven()
+    moves(rig)
+    until(lambda: rig.ledger().gauges()["heartbeat"][0]["count"] > 2, rig.tail())
+    assert rig.stop() == 0, rig.tail()
+
+
+def test_a_bridge_that_is_held_up_covers_nothing(make_rig: MakeRig) -> None:
+    """Paused, without a target, killed: what is covered stands where it was, and moves again afterwards."""
+    rig = make_rig()
+    rig.sql(*NOTES)
+    rig.start()
+    rig.wait_until_proven()
+    moves(rig, 1)
+    assert rig.command("pause").returncode == 0
+    stands(rig)
+    assert rig.command("resume").returncode == 0
+    moves(rig, 1)
+    rig.engram.stop()
+    stands(rig)
+    rig.engram.start()
+    moves(rig, 1)
+    rig.kill()
+    stands(rig)
