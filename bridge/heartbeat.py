@@ -84,6 +84,7 @@ class Heartbeat:
     _waiting: deque[Beat] = field(default_factory=lambda: deque(maxlen=MOST))
     _passed: deque[tuple[float, float]] = field(default_factory=deque)
     _clocks: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=CLOCKS))
+    _highest: Lsn = 0
     _last: float | None = None
     _sent: float = float("-inf")
     _connection: psycopg.Connection | None = None
@@ -142,7 +143,10 @@ class Heartbeat:
             self._sent = now
             with self._lock:
                 self._waiting.append(Beat(position, now))
-        if not self.held():
+        if position < self._highest:
+            self.trouble = "the source's WAL stands before where it stood: another history, or another server"
+        elif not self.held():
+            self._highest = position
             self.frontier.mark(position, at)
 
     def _emit(self, connection: psycopg.Connection) -> bool:

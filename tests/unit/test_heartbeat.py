@@ -138,6 +138,17 @@ def test_a_source_that_is_away_covers_nothing(rig: Rig) -> None:
     assert rig.beat.figures()["trouble"] is None
 
 
+def test_a_wal_that_goes_back_covers_nothing(rig: Rig) -> None:
+    """A copy of the server that was put back: its positions are below what is proven, and say nothing about it."""
+    rig.beat.look()
+    rig.stream()
+    rig.wal.position, rig.now = 500, 105.0
+    rig.beat.look()
+    rig.recorder.commit([])
+    assert rig.covered == 100.0
+    assert "another history" in rig.beat.figures()["trouble"]
+
+
 def test_a_refusal_is_said_once_and_positions_are_asked_for_instead(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """Where EXECUTE was revoked nothing is measured, but a quiet source stays covered."""
     rig.wal.refuses = Fatal
