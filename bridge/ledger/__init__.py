@@ -3,6 +3,7 @@
 from bridge.ledger.books import DEPENDENTS, Outcome
 from bridge.ledger.generations import Asked, Generations
 from bridge.ledger.ledger import Ledger
+from bridge.ledger.links import Links, TableState
 from bridge.ledger.records import (
     FILLING,
     RESYNC_ASKED,
@@ -34,6 +35,7 @@ __all__ = [
     "Generations",
     "KeyStanding",
     "Ledger",
+    "Links",
     "Mismatch",
     "Outcome",
     "Serving",
@@ -41,6 +43,7 @@ __all__ = [
     "Standings",
     "TableRecord",
     "TableStanding",
+    "TableState",
     "Validation",
     "known_too",
     "resyncing",
