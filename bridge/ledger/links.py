@@ -26,7 +26,7 @@ _THERE = {name: f"%({name})s" for name in _PARAMETERS} | {"c": 'collate "C"'}
 
 
 def _both(text: str, **parts: tuple[str, str]) -> Statement:
-    """The statement for both databases: with its parameters, `{c}` for the order by bytes, and `parts` that they say otherwise."""
+    """The statement for both databases: its parameters, `{c}` for the order by bytes, and `parts` that they say otherwise."""
     return {
         "sqlite": text.format(**_HERE, **{name: one.format(**_HERE) for name, (one, _other) in parts.items()}),
         "postgresql": text.format(**_THERE, **{name: other.format(**_THERE) for name, (_one, other) in parts.items()}),
