@@ -232,8 +232,9 @@ class Alterations:
         unknown = [space for space in spaces if self.ledger.space(space) is None]
         found = [survey(self.shop.target, self.shop.mapping, self.shop.ledger_id, space) for space in unknown]
         settle(found, Occupied.REFUSE, self.ledger, self.shop.target)
-        for one in found:
-            self.ledger.put_space(one.space, pristine=one.counted == 0)
+        epoch = self.shop.target.epoch() if found else ""
+        for one in found:  # nothing of ours is in them yet, so there is nothing to compare since that start either
+            self.ledger.put_space(one.space, pristine=one.counted == 0, repaired=epoch)
         for space in spaces:
             self._lane(space)
 

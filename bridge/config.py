@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 
 from bridge import settings_file
 from bridge.config_sections import Embedding, Heartbeat, Section, model_checked, port_is_valid
+from bridge.config_serving import Serve, with_tokens
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
 from bridge.postgres import SECRETS, password_free
@@ -167,6 +168,12 @@ class Table(Section):
     duplicates: Literal["collapse"] | None = Field(
         default=None, description="collapse: carry a table without a key; rows that are equal become one memory."
     )
+    max_staleness: float | None = Field(
+        default=None, gt=0, description="Seconds that an answer of Engram may be behind; by default serve.max_staleness."
+    )
+    tenant: str | None = Field(
+        default=None, min_length=1, description="Column that says whose a row is: callers see their own rows only."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -253,6 +260,7 @@ class Config(Section):
     snapshot: Snapshot = Field(default=Snapshot(), description="How existing rows are read.")
     parked: Parked = Field(default=Parked(), description="When keys that were set aside are tried again by themselves.")
     heartbeat: Heartbeat = Field(default=Heartbeat(), description="The bridge's own beat through the whole path.")
+    serve: Serve = Field(default=Serve(), description="The proxy, the operator's page and the metrics.")
     proof: Literal["all"] = Field(default="all", description="How much is read back: all.")
     migration: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="An id that stands in every stamp; by default the ledger's own."
@@ -329,6 +337,9 @@ def load(
         endpoint = section.get("endpoint") or {} if isinstance(section, dict) else None
         if isinstance(endpoint, dict):
             given["embedding"] = section | {"endpoint": {"api_key": key} | endpoint}
+    given["serve"] = with_tokens(given.get("serve"), environment)
+    if given["serve"] is None:
+        del given["serve"]
     try:
         return Config.model_validate(given)
     except ValidationError as error:
@@ -340,6 +351,8 @@ def shown(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=False)
     plain["source"]["url"] = config.source.shown
     plain["ledger"] = without_password(config.ledger)
+    if config.serve.source is not None:
+        plain["serve"]["source"] = password_free(config.serve.source)
     return plain
 
 

@@ -95,7 +95,8 @@ def _explain(details: ErrorDetails, model: type[BaseModel], expanded: Collection
 
 def _secret(parts: tuple[str, ...], value: object, expanded: Collection[str]) -> bool:
     """It may be a secret or hold one: keys, what came from the environment, and every address."""
-    return parts[0] in _SECRET or parts[-1] == "api_key" or ".".join(parts) in expanded or "://" in str(value)
+    named = parts[0] in _SECRET or parts[-1] == "api_key" or any("token" in part for part in parts)
+    return named or ".".join(parts) in expanded or "://" in str(value)
 
 
 def _field_at(model: type[BaseModel], parts: tuple[str, ...]) -> FieldInfo | None:

@@ -107,6 +107,7 @@ def set_up(log_format: LogFormat, *, verbose: bool, console: Console | None = No
     root = logging.getLogger()
     root.handlers[:] = [handler, Recent(run)]
     root.setLevel(logging.WARNING)
-    for name in ("bridge", "cdc", "snapshot"):
+    for name in ("api", "bridge", "cdc", "snapshot"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # whoever has a pool says in their own words that it has none
     return run

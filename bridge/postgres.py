@@ -103,17 +103,17 @@ def connect(
             conninfo(url, application_name=application_name, replication=replication, settings=settings), autocommit=True
         )
     try:
-        _require_pinned(connection)
+        require_pinned(connection.pgconn)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _require_pinned(connection: psycopg.Connection) -> None:
+def require_pinned(pgconn: pq.abc.PGconn) -> None:
     """Law 10 holds only if the settings were taken: a pooler can be told to swallow them. The server reports these by itself."""
     for name, wanted in REPORTED.items():
-        found = connection.pgconn.parameter_status(name.encode())
+        found = pgconn.parameter_status(name.encode())
         if found is not None and found.decode().replace(" ", "") != wanted:
             raise ConfigError(
                 f"the source does not take our settings ({name}): a connection pooler is in between", hint=NO_POOLER

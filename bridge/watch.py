@@ -66,6 +66,8 @@ class TargetWatch:
         if compare or restarted or unrepaired:
             self._compare_all()
         else:
+            for space in self.shop.ledger.spaces():  # one that is new in this epoch has nothing to be compared
+                self.shop.ledger.put_space(space, repaired=now)
             self.shop.ledger.put_epoch(now, repaired=time.time())
 
     def start(self) -> None:

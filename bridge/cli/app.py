@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.cli import altering, bundling, changing, checking, configuring, ending, following, ledgers, parking, trying, wiping
+from bridge.cli import (
+    altering,
+    bundling,
+    changing,
+    checking,
+    configuring,
+    ending,
+    following,
+    ledgers,
+    parking,
+    serving,
+    trying,
+    wiping,
+)
 from bridge.errors import BridgeError
 
 app = typer.Typer(
@@ -38,6 +51,7 @@ app.command(rich_help_panel=SETTING_UP)(checking.init)
 app.command(rich_help_panel=SETTING_UP)(checking.check)
 app.command(rich_help_panel=SETTING_UP)(configuring.config)
 app.command(rich_help_panel=RUNNING)(following.run)
+app.command(rich_help_panel=RUNNING)(serving.serve)
 app.command(rich_help_panel=RUNNING)(changing.pause)
 app.command(rich_help_panel=RUNNING)(changing.resume)
 app.command(rich_help_panel=LOOKING)(following.status)

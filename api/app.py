@@ -1,0 +1,85 @@
+"""The application: makes the parts of the read side from a configuration and puts them together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import metadata
+
+from fastapi import FastAPI
+
+from api import problems, rows
+from api.access import Access, require_safe
+from api.counting import Counting
+from api.engram import EngramReads
+from api.journal import Journal
+from api.ledger import ledger_reads
+from api.paths import RawPaths
+from api.postgres import PostgresReads
+from api.proxy import Proxy
+from api.tables import Tables
+from api.tenants import Tenants
+from bridge import reads
+from bridge.config import Config
+from bridge.ledger import Ledger, Serving
+
+
+def create_app(settings: Config) -> FastAPI:
+    """The read side of this configuration; its ledger must be there. Raises ConfigError for one that strangers could use.
+
+    `app.state` has what routes need: `proxy`, `access`, `tenants`, `settings`, `counting`; `ledger` and `serving` for threads.
+    """
+    require_safe(settings.serve)
+    app = FastAPI(
+        title="engram-bridge",
+        summary="Rows of a PostgreSQL database, from Engram where that is proven to be right.",
+        version=metadata.version("engram-bridge"),
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.access = Access(settings.serve)
+    app.state.tenants = Tenants({name: table.tenant for name, table in settings.tables.items()})
+    problems.install(app)
+    # Fixed paths stand before those with a table's name.
+    app.include_router(rows.router)
+    if settings.serve.access_log:
+        app.add_middleware(Journal)
+    app.add_middleware(RawPaths)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open everything, in the order in which it is needed, and close it the other way round."""
+    settings: Config = app.state.settings
+    key, serve = settings.target.api_key, settings.serve
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = Ledger(settings.ledger)
+        stack.callback(ledger.close)
+        counting = Counting(Serving(ledger))
+        counting.start()
+        stack.push_async_callback(counting.close)
+        asked = ledger_reads(settings.ledger)
+        await asked.open()
+        stack.push_async_callback(asked.close)
+        engram = EngramReads(
+            settings.target.http,
+            key.get_secret_value() if key is not None else None,
+            deadline=serve.engram_deadline,
+            took=lambda label, milliseconds: counting.add(label, reads.target_took(milliseconds)),
+        )
+        await engram.open()
+        stack.push_async_callback(engram.close)
+        postgres = PostgresReads(
+            serve.source or settings.source.url, timeout=serve.postgres_timeout, connections=serve.postgres_connections
+        )
+        await postgres.open()
+        stack.push_async_callback(postgres.close)
+        tables = Tables(settings, ledger)
+        await tables.open()
+        app.state.ledger, app.state.serving, app.state.counting = ledger, Serving(ledger), counting
+        app.state.proxy = Proxy(settings, ledger=asked, engram=engram, postgres=postgres, tables=tables, counting=counting)
+        yield

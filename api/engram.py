@@ -1,0 +1,148 @@
+"""Engram as a proxy reads it: one GET over kept connections, with a deadline, a circuit breaker and a measure of its own.
+
+Only spaces that the ledger names are ever asked: a read of another one would create it, at gigabytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from bridge.errors import TargetUnavailable
+from bridge.memories import Stored
+
+KEPT_SAMPLES = 512
+LEAST_SAMPLES = 20
+MEASURE_EVERY = 32
+LEAST_HEDGE = 0.005
+"""Seconds. Where Engram answers faster than that, a second question costs more than it saves."""
+
+FAILURES = 5
+PAUSE = 1.0
+
+
+class BreakerOpen(TargetUnavailable):
+    """Engram failed several times in a row, and is left alone for a moment."""
+
+
+class DeadlineExceeded(TargetUnavailable):
+    """Engram did not answer in time."""
+
+
+class EngramReads:
+    """Reads memories of one server. `took` is told for which table, and how many milliseconds, each answer took."""
+
+    def __init__(self, http: str, api_key: str | None, *, deadline: float, took: Callable[[str, float], None]) -> None:
+        self._base = f"{http}/api/v1/memories/"
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._deadline = deadline
+        self._took = took
+        self._session: aiohttp.ClientSession | None = None
+        self._breaker = Breaker()
+        self._samples: deque[float] = deque(maxlen=KEPT_SAMPLES)
+        self._measured = 0
+        self.slow: float | None = None
+        """Seconds within which it answers 95 of 100 questions, at least LEAST_HEDGE; None while that is not known."""
+
+    async def open(self) -> None:
+        """Before the first question. Nothing is sent."""
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
+        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
+
+    async def close(self) -> None:
+        """After the last one."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, space: str, memory_id: str, label: str) -> Stored | None:
+        """The memory, None when Engram has none. `label`: the table that the time is counted for.
+
+        Raises BreakerOpen, DeadlineExceeded, and TargetUnavailable for any other answer than a memory or its absence.
+        """
+        assert self._session is not None
+        self._breaker.enter()
+        began = time.perf_counter()
+        try:
+            url = URL(self._base + quote(memory_id, safe=""), encoded=True)
+            async with asyncio.timeout(self._deadline), self._session.get(url, headers={"X-Memory-Space": space}) as answer:
+                status, body = answer.status, await answer.read()
+            stored = _read(status, body, memory_id)
+        except TimeoutError as error:
+            self._breaker.failed()
+            self._measure(label, time.perf_counter() - began)
+            raise DeadlineExceeded from error
+        except aiohttp.ClientError as error:
+            self._breaker.failed()
+            raise TargetUnavailable(f"Engram cannot be reached: {type(error).__name__}") from error
+        except TargetUnavailable:
+            self._breaker.failed()
+            raise
+        except asyncio.CancelledError:
+            self._breaker.left()
+            raise
+        self._breaker.succeeded()
+        self._measure(label, time.perf_counter() - began)
+        return stored
+
+    def _measure(self, label: str, seconds: float) -> None:
+        self._took(label, seconds * 1000)
+        self._samples.append(seconds)
+        self._measured += 1
+        if len(self._samples) >= LEAST_SAMPLES and self._measured % MEASURE_EVERY == 0:
+            ordered = sorted(self._samples)
+            self.slow = max(ordered[int(0.95 * len(ordered))], LEAST_HEDGE)
+
+
+def _read(status: int, body: bytes, memory_id: str) -> Stored | None:
+    if status == 404:
+        return None
+    if status != 200:
+        raise TargetUnavailable(f"Engram answered {status}")
+    try:
+        memory = json.loads(body)
+        if memory["id"] != memory_id or not isinstance(memory["content"], str):
+            raise TargetUnavailable("Engram answered with another memory than was asked for")
+        return Stored(memory_id, memory["content"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TargetUnavailable("Engram answered a memory in a form that is not its own") from error
+
+
+class Breaker:
+    """After some failures in a row nobody is let through for a moment; then one, whose answer decides."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._until = 0.0
+        self._trying = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the next one would be turned away."""
+        return self._failures >= FAILURES and (self._trying or time.monotonic() < self._until)
+
+    def enter(self) -> None:
+        """Before a question. Raises BreakerOpen."""
+        if self._failures >= FAILURES:
+            if self.open:
+                raise BreakerOpen
+            self._trying = True
+
+    def succeeded(self) -> None:
+        """It was answered."""
+        self._failures, self._trying = 0, False
+
+    def failed(self) -> None:
+        """It was not."""
+        self._failures, self._trying = self._failures + 1, False
+        self._until = time.monotonic() + PAUSE
+
+    def left(self) -> None:
+        """Nobody waited for the answer."""
+        self._trying = False

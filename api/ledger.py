@@ -1,0 +1,152 @@
+"""The ledger as a proxy reads it: one statement a request, past SQLAlchemy, and nothing cached (law 7).
+
+A SQLite file is asked on the event loop itself: it answers in some fifty microseconds, readers of its WAL mode wait for nobody,
+and a thread would cost more than the statement. A ledger in PostgreSQL is asked through a pool of connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from bridge import postgres
+from bridge.errors import LedgerUnavailable
+from bridge.ledger.failure import translated
+from bridge.ledger.file import FilePlace
+from bridge.ledger.place import place_of
+from bridge.ledger.server import SETTINGS, ServerPlace
+from bridge.ledger.standing import STANDING, Standing, standing_of
+
+BUSY_MS = 250
+"""A reader waits only while a ledger that was not closed is recovered."""
+
+CONNECTIONS = 10
+WAIT = 2.0
+
+
+class LedgerReads(Protocol):
+    """What requests ask of the ledger."""
+
+    async def open(self) -> None:
+        """Before the first question."""
+
+    async def close(self) -> None:
+        """After the last one."""
+
+    async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
+        """What is known of these keys now; None for a table that is not carried. Raises LedgerUnavailable and LedgerError."""
+
+
+def ledger_reads(location: str) -> LedgerReads:
+    """Reads of the ledger at this place. Raises ConfigError."""
+    place = place_of(location)
+    return FileReads(place) if isinstance(place, FilePlace) else ServerReads(place)
+
+
+class FileReads:
+    """Of a SQLite file."""
+
+    def __init__(self, place: FilePlace) -> None:
+        self._place = place
+        self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
+
+    async def open(self) -> None:
+        """Connect to the file as it is now. Raises LedgerUnavailable."""
+        self._close()
+        path = self._place.path
+        try:
+            found = path.stat()
+            self._file = (found.st_dev, found.st_ino)
+            uri = f"{path.absolute().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None)
+            self._connection.execute("pragma query_only = on")
+        except (OSError, sqlite3.Error) as error:
+            raise self._unavailable(error) from error
+
+    async def close(self) -> None:
+        """See LedgerReads."""
+        self._close()
+
+    async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
+        """See LedgerReads."""
+        if self._connection is None:
+            await self.open()
+        assert self._connection is not None
+        try:
+            return standing_of(self._connection.execute(STANDING["sqlite"], (json.dumps(keys), label)))
+        except sqlite3.Error as error:
+            self._close()  # a file that was replaced, or damaged: the next request looks anew
+            raise self._unavailable(error) from error
+
+    async def look(self) -> None:
+        """Another file at the same path is another ledger: it is the one to ask. Raises LedgerUnavailable."""
+        with contextlib.suppress(OSError):
+            found = os.stat(self._place.path)
+            if self._connection is not None and (found.st_dev, found.st_ino) != self._file:
+                await self.open()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _unavailable(self, error: Exception) -> LedgerUnavailable:
+        return LedgerUnavailable(f"the ledger {self._place.shown} cannot be read: {error}", hint="Check the file and its folder.")
+
+
+class ServerReads:
+    """Of a schema in PostgreSQL."""
+
+    def __init__(self, place: ServerPlace) -> None:
+        self._place = place
+        settings = {**SETTINGS, "statement_timeout": f"{int(WAIT * 1000)}", "default_transaction_read_only": "on"}
+        self._pool = AsyncConnectionPool(
+            postgres.conninfo(place.url, application_name="engram-bridge proxy", settings=settings),
+            kwargs={"autocommit": True, "prepare_threshold": 0},
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=WAIT,
+            reconnect_timeout=WAIT,
+            configure=self._configure,
+            open=False,
+        )
+
+    async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        await connection.execute(sql.SQL("set search_path to {}, pg_catalog").format(sql.Identifier(self._place.schema)))
+
+    async def open(self) -> None:
+        """See LedgerReads."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """See LedgerReads."""
+        await self._pool.close()
+
+    async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
+        """See LedgerReads."""
+        try:
+            with translated(self._place.shown):
+                return await self._ask(label, keys)
+        except LedgerUnavailable:
+            await self._pool.check()  # after a restart of the server all its connections are dead
+            with translated(self._place.shown):
+                return await self._ask(label, keys)
+
+    async def _ask(self, label: str, keys: Sequence[str]) -> Standing | None:
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(STANDING["postgresql"], (json.dumps(keys), label))
+                return standing_of(await cursor.fetchall())
+        except PoolTimeout as error:
+            raise LedgerUnavailable(
+                f"the ledger {self._place.shown} does not answer", hint="Check that its server is running."
+            ) from error

@@ -1,0 +1,56 @@
+"""Whether Engram may answer for a key (law 7). Pure: all that decides stands in one answer of the ledger.
+
+`against_route` is what the operator wants; `unproven` is what would make an answer of Engram a guess. The first broken condition
+is the reason; those of the whole table come before those of the key, so that a reason of the key implies that its table is well.
+"""
+
+from __future__ import annotations
+
+from bridge.ledger import Standing
+from bridge.lsn import Lsn
+from bridge.reads import Mode, Reason, Route
+
+ABSENT = frozenset({Reason.UNKNOWN_KEY, Reason.DELETED})
+"""Everything is well, and the ledger expects no such row."""
+
+
+def why_not(standing: Standing, key: str, *, now: float, max_staleness: float, min_lsn: Lsn, memory_id: str) -> Reason | None:
+    """Why Engram is not to answer for this key now; None when it is. `now` in seconds since 1970, `max_staleness` in seconds."""
+    return against_route(standing.table.route, memory_id) or unproven(
+        standing, key, now=now, max_staleness=max_staleness, min_lsn=min_lsn
+    )
+
+
+def against_route(route: Route, memory_id: str) -> Reason | None:
+    """Why the operator has PostgreSQL answer for this memory."""
+    if route.mode is Mode.ENGRAM_ONLY:
+        return None
+    if route.mode is Mode.ENGRAM:
+        return None if route.takes(memory_id) else Reason.SHARE
+    return Reason.SHADOW if route.mode is Mode.SHADOW else Reason.MODE
+
+
+def unproven(standing: Standing, key: str, *, now: float, max_staleness: float, min_lsn: Lsn) -> Reason | None:
+    """Why nobody can know that Engram's answer for this key would be right and new enough."""
+    table, entry = standing.table, standing.keys[key]
+    if table.state == "stopped":
+        return Reason.STOPPED
+    if table.state != "loaded":
+        return Reason.NOT_LOADED
+    if table.proven < table.reached:
+        return Reason.CATCHING_UP
+    if table.resync is not None:
+        return Reason.READING_AGAIN
+    if not now - table.covered <= max_staleness:
+        return Reason.STALE
+    if min_lsn > table.proven:
+        return Reason.MIN_LSN
+    if entry.parked is not None:
+        return Reason.PARKED
+    if entry.refreshed > table.proven:
+        return Reason.REFRESHED
+    if entry.version is None:
+        return Reason.UNKNOWN_KEY
+    if not entry.live:
+        return Reason.DELETED
+    return None if entry.compared else Reason.NOT_COMPARED

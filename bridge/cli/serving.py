@@ -1,0 +1,152 @@
+"""`engram-bridge serve`: the proxy, the operator's page and the metrics; and the same beside `run --serve`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from bridge import logs
+from bridge.cli.options import (
+    ConfigFile,
+    LedgerPlace,
+    LogFormat,
+    SourceUrl,
+    TargetUrl,
+    Verbose,
+    existing_ledger,
+    extra,
+    load,
+)
+from bridge.config import Config
+from bridge.console import console as make_console
+
+logger = logging.getLogger(__name__)
+
+GRACE = 10
+AGAIN_AFTER = 1.0
+
+
+def serve(
+    config: ConfigFile = None,
+    source: SourceUrl = None,
+    target: TargetUrl = None,
+    ledger: LedgerPlace = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; wins over serve.host.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; wins over serve.port.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=64, help="Processes that answer.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="TLS ends at a proxy in front: none is needed here.")
+    ] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True, help="End when standard input does.")] = False,
+    verbose: Verbose = False,
+    log_format: LogFormat = logs.LogFormat.TEXT,
+) -> int:
+    """Answer reads: from Engram what is proven right and new enough, from PostgreSQL everything else."""
+    logs.set_up(log_format, verbose=verbose, console=make_console(stderr=True))
+    settings = _chosen(load(config, source, target, ledger), host, port, workers, behind_proxy=behind_proxy)
+    existing_ledger(settings).close()
+    with extra("serve"):
+        _run(settings, log_format, verbose=verbose, with_parent=with_parent)
+    return 0
+
+
+def _chosen(settings: Config, host: str | None, port: int | None, workers: int | None, *, behind_proxy: bool) -> Config:
+    """The configuration with what the flags say."""
+    given = {"host": host, "port": port, "workers": workers, "behind_proxy": behind_proxy or None}
+    update = {name: value for name, value in given.items() if value is not None}
+    return settings.model_copy(update={"serve": settings.serve.model_copy(update=update)})
+
+
+def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_parent: bool) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from api.access import require_safe
+
+    given = settings.serve
+    require_safe(given)
+    server = uvicorn.Config(
+        partial(_application, settings, log_format, verbose=verbose),
+        factory=True,
+        host=given.host,
+        port=given.port,
+        workers=given.workers,
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=given.behind_proxy,
+        ssl_certfile=given.tls_certificate,
+        ssl_keyfile=given.tls_key,
+        timeout_graceful_shutdown=GRACE,
+    )
+    listening = server.bind_socket()
+    if with_parent:
+        _end_with_parent()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn takes them, and raises them once more when it has ended
+    scheme = "https" if given.tls_certificate is not None else "http"
+    logger.info("the proxy listens", extra={"address": f"{scheme}://{given.host}:{listening.getsockname()[1]}"})
+    if given.workers > 1:
+        Multiprocess(server, sockets=[listening]).run()
+    else:
+        uvicorn.Server(server).run(sockets=[listening])
+
+
+def _application(settings: Config, log_format: logs.LogFormat, *, verbose: bool) -> Any:
+    """Called in each process that answers; one that was spawned has no log yet."""
+    from api.app import create_app
+
+    if logs.recent() is None:
+        logs.set_up(log_format, verbose=verbose)
+    return create_app(settings)
+
+
+def _end_with_parent() -> None:
+    """Whoever started us holds our standard input, and it ends with them, however they end."""
+
+    def wait() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+class Beside:
+    """The proxy in a process of its own, as long as a run lasts; started again when it dies."""
+
+    def __init__(self, options: Sequence[str]) -> None:
+        self._command = [sys.executable, "-P", "-m", "bridge", "serve", "--with-parent", *options]
+        self._ending = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._watch, name="proxy")
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._ending.set()
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ending.is_set():
+            self._process = process = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603  (our own program)
+            code = process.wait()
+            if not self._ending.is_set():
+                logger.error("the proxy has ended and is started again", extra={"code": code})
+                self._ending.wait(AGAIN_AFTER)
