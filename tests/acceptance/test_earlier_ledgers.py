@@ -76,4 +76,5 @@ def adopt(rig: Rig) -> None:
     news |= {"slot": rig.slot, "publication": rig.slot, "making_slot": rig.slot}
     news |= {"system_identifier": system, "timeline": timeline, "database": database}
     with contextlib.closing(sqlite3.connect(rig.ledger_path)) as connection, connection:
+        connection.execute("delete from facts where name like 'shape:%'")  # those of tables of another server say nothing here
         connection.executemany("update facts set value = ? where name = ?", [(value, name) for name, value in news.items()])

@@ -153,10 +153,21 @@ def hanging(url: str, statements: list[str]) -> Iterator[None]:
     for thread in threads:
         thread.start()
         time.sleep(0.05)
+    deadline = time.monotonic() + 30.0
+    with psycopg.connect(url, autocommit=True) as connection:
+        while (hang := _in_commit(connection)) < len(statements):
+            assert time.monotonic() < deadline, f"{hang} of {len(statements)} commits hang"
+            time.sleep(0.05)
     yield
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive(), "a commit still hangs"
+
+
+def _in_commit(connection: psycopg.Connection) -> int:
+    """How many sessions wait for a standby that is not there."""
+    row = connection.execute("select count(*) from pg_stat_activity where wait_event = 'SyncRep'").fetchone()
+    return int(row[0]) if row else 0
 
 
 LARGE = """

@@ -39,6 +39,7 @@ def test_snapshot_and_stream_meet_under_hard_writing(make_rig: MakeRig) -> None:
     rig.sql(MOVES)
     rig.engram.faults(SLOW)
     rig.start()
+    rig.wait_for("streaming")  # a first start that does not reach Engram ends
     end = time.monotonic() + 5.0
     with (
         shop.Application(rig.source, seed=3, rate=None) as application,
