@@ -19,7 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge import settings_file
-from bridge.config_sections import Embedding, Heartbeat, Section, model_checked, port_is_valid
+from bridge.config_cutover import Cutover
+from bridge.config_sections import SIZE, Embedding, Heartbeat, Section, model_checked, port_is_valid, size_of
 from bridge.config_serving import Serve, with_tokens
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
@@ -28,9 +29,6 @@ from bridge.spaces import CONFIDENCE_CLASSES, TableOptions
 
 GRPC_PORT = 50051
 CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.95
-SIZE = r"^([0-9]{1,12}) ?(kB|MB|GB|TB)$"
-UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
-"""As PostgreSQL counts them."""
 PASSWORD = re.compile(r"^([^:/]+://[^:/@]*):[^/]*@")
 """A password in a URL: libpq takes any character, and one too many is left out rather than a part of it shown."""
 
@@ -69,8 +67,7 @@ class Source(Section):
     @property
     def max_retained_bytes(self) -> int | None:
         """`max_retained_wal` in bytes."""
-        found = re.fullmatch(SIZE, self.max_retained_wal or "")
-        return int(found[1]) * UNITS[found[2]] if found is not None else None
+        return size_of(self.max_retained_wal) if self.max_retained_wal is not None else None
 
     @field_validator("url")
     @classmethod
@@ -261,6 +258,7 @@ class Config(Section):
     parked: Parked = Field(default=Parked(), description="When keys that were set aside are tried again by themselves.")
     heartbeat: Heartbeat = Field(default=Heartbeat(), description="The bridge's own beat through the whole path.")
     serve: Serve = Field(default=Serve(), description="The proxy, the operator's page and the metrics.")
+    cutover: Cutover = Field(default=Cutover(), description="When reads may move to Engram, and when they go back.")
     proof: Literal["all"] = Field(default="all", description="How much is read back: all.")
     migration: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="An id that stands in every stamp; by default the ledger's own."

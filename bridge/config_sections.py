@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,6 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from bridge.embedding.options import EndpointOptions, ModelOptions
 from bridge.embedding.profiles import HASHING, is_endpoint
+
+SIZE = r"^([0-9]{1,12}) ?(kB|MB|GB|TB)$"
+UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+"""As PostgreSQL counts them."""
+
+
+def size_of(text: str) -> int:
+    """The bytes of a text that SIZE matches. Raises ValueError for another."""
+    found = re.fullmatch(SIZE, text)
+    if found is None:
+        raise ValueError(f"not a size: {text!r}")
+    return int(found[1]) * UNITS[found[2]]
 
 
 class Section(BaseModel):

@@ -72,6 +72,7 @@ class Housekeeping:
     slot_watch: SlotWatch | None = None
     heartbeat: Heartbeat | None = None
     look: Callable[[], None] = lambda: None
+    beside: dict[str, Callable[[], None]] = field(default_factory=dict)
     failure: BridgeError | None = None
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _mark: tuple[int, Version] | None = None
@@ -87,20 +88,24 @@ class Housekeeping:
     _thread: threading.Thread | None = None
     _reader: threading.Thread | None = None
     _guard: threading.Thread | None = None
+    _others: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads: its own, and one for each work that is done `beside`."""
         self._thread = threading.Thread(target=self._run, args=(self.beat,), name="housekeeping", daemon=True)
         self._reader = threading.Thread(target=self._run, args=(self.resync.step,), name="resync", daemon=True)
         self._guard = threading.Thread(target=self._run, args=(self.guard,), name="guard", daemon=True)
         self._thread.start()
         self._reader.start()
         self._guard.start()
+        for name, work in self.beside.items():
+            self._others.append(threading.Thread(target=self._run, args=(work,), name=name, daemon=True))
+            self._others[-1].start()
 
     def stop(self) -> None:
         """End."""
         self.resync.ending.set()
-        for thread in (self._thread, self._reader, self._guard):
+        for thread in (self._thread, self._reader, self._guard, *self._others):
             if thread is not None:
                 thread.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
 

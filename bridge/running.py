@@ -45,6 +45,7 @@ from bridge.making import MIXED, making_fact, note_makings
 from bridge.mapping import TablePlan
 from bridge.models import settle_models
 from bridge.origin import Origin
+from bridge.oversight import Oversight
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
@@ -341,6 +342,7 @@ def _assemble(
         leave=stream.stop,
         paused=lambda: pool.paused,
     )
+    housekeeping.beside["oversight"] = Oversight(config, ledger, source.slot).step
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look
     resync.adoption = Adoption.of(shop, watch)

@@ -18,6 +18,7 @@ from bridge.cli import (
     changing,
     checking,
     configuring,
+    cutover,
     ending,
     following,
     ledgers,
@@ -44,8 +45,11 @@ snapshot_app = typer.Typer(
     help="Pause the loading of tables, or let it go on. The stream is followed all the time.", no_args_is_help=True
 )
 
+cutover_app = typer.Typer(help="Move reads to Engram table by table, through gates, and back.", no_args_is_help=True)
+
 SETTING_UP, RUNNING, LOOKING = "Setting up", "Running", "Looking"
 CHANGING, ENDING, TRYING = "Changing", "Ending", "Trying"
+MOVING = "Moving reads"
 
 app.command(rich_help_panel=SETTING_UP)(checking.init)
 app.command(rich_help_panel=SETTING_UP)(checking.check)
@@ -68,6 +72,12 @@ app.add_typer(parked_app, name="parked", rich_help_panel=LOOKING)
 parked_app.command("list")(parking.parked_list)
 parked_app.command("retry")(parking.parked_retry)
 parked_app.command("drop")(parking.parked_drop)
+app.add_typer(cutover_app, name="cutover", rich_help_panel=MOVING)
+cutover_app.command("status")(cutover.cutover_status)
+cutover_app.command("shadow")(cutover.cutover_shadow)
+cutover_app.command("advance")(cutover.cutover_advance)
+cutover_app.command("back")(cutover.cutover_back)
+cutover_app.command("audit")(cutover.cutover_audit)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=CHANGING)
 ledger_app.command("export")(ledgers.ledger_export)
 ledger_app.command("import")(ledgers.ledger_import)

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.ledger import tables
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.patience import waits
+from bridge.ledger.rows import upsert
 from bridge.reads import Mode, Route
 
 MINUTE = 60.0
@@ -79,13 +80,26 @@ class Serving:
 
     def route(self, label: str, route: Route, *, who: str, verb: str, detail: Mapping[str, Any]) -> Act:
         """Change where reads go, and note it, in one transaction. `since` is set to now. `detail` gets `from` and `to` added."""
+        made = self._route(label, route, who, verb, detail, None)
+        assert made is not None, "nothing stands against it"
+        return made
+
+    def route_from(self, seen: Route, label: str, route: Route, *, who: str, verb: str, detail: Mapping[str, Any]) -> Act | None:
+        """The same, if the route is still the one that was seen; None when somebody has changed it since."""
+        return self._route(label, route, who, verb, detail, seen)
+
+    def _route(self, label: str, route: Route, who: str, verb: str, detail: Mapping[str, Any], seen: Route | None) -> Act | None:
         now = time.time()
         r = tables.routes.c
         with self._ledger.shared() as connection:
             old = connection.execute(select(r.mode, r.share).where(r.label == label)).first()
             before = {"mode": old[0], "share": old[1]} if old is not None else {"mode": Mode.POSTGRES.value, "share": 0}
-            connection.execute(delete(tables.routes).where(r.label == label))
-            connection.execute(tables.routes.insert().values(label=label, mode=route.mode.value, share=route.share, since=now))
+            if seen is not None:  # whoever comes second waits here for the first, and finds another route
+                same = (r.label == label, r.mode == seen.mode.value, r.share == seen.share, r.since == seen.since)
+                if connection.execute(delete(tables.routes).where(*same)).rowcount == 0:
+                    return None
+            made: dict[str, object] = {"label": label, "mode": route.mode.value, "share": route.share, "since": now}
+            upsert(connection, tables.routes, ("label",), [made])
             noted = {**detail, "from": before, "to": {"mode": route.mode.value, "share": route.share}}
             row = {"at": now, "who": who, "verb": verb, "label": label, "detail": json.dumps(noted)}
             number = connection.execute(tables.audit.insert().values(**row).returning(tables.audit.c.id)).scalar_one()
