@@ -26,6 +26,7 @@ DEMO_OPTIONS = --seconds $(SECONDS) \
 	$(if $(MODEL),--model $(MODEL)) \
 	$(if $(LEDGER),--ledger $(LEDGER)) \
 	$(if $(PLUGIN),--plugin $(PLUGIN)) \
+	$(if $(KEEP),--keep) \
 	$(if $(TARGET),--target $(TARGET)) \
 	$(if $(TARGET_GRPC),--target-grpc $(TARGET_GRPC)) \
 	$(if $(RESTART_COMMAND),--restart-command '$(RESTART_COMMAND)')

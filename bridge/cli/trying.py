@@ -53,8 +53,11 @@ def demo(
     plugin: Annotated[
         Literal["pgoutput", "wal2json"], typer.Option(help="source.plugin; wal2json needs an installed PostgreSQL that has it.")
     ] = "pgoutput",
+    keep: Annotated[bool, typer.Option("--keep", help="Go on after the proof, page and all, until Ctrl-C.")] = False,
 ) -> int:
-    """The whole job on a small shop: check, snapshot, stream, a killed target in the middle, proof."""
+    """The whole job on a small shop: check, snapshot, stream, reads through the proxy, a killed target in the middle, proof."""
+    with extra("serve"):
+        import fastapi  # noqa: F401  (the proxy is a process of its own: without it, that would be learnt late)
     with extra("sandbox"):
         from bridge.sandbox.demo import Demo
 
@@ -71,4 +74,5 @@ def demo(
         model=model,
         ledger=ledger,
         plugin=plugin,
+        keep=keep,
     ).run()

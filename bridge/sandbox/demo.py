@@ -1,8 +1,9 @@
 """`make demo`: the product's real job on a small shop, from an empty machine to a proof.
 
-An embedded PostgreSQL and a sandbox Engram (or a real one), a shop whose application never stops writing, and then `check` and
-`run` as a user would start them: the bridge works in a process of its own. In the middle the target is killed and comes back with
-its amnesia. At the end the application stops, and every row, edge and deleted key is compared with what Engram answers.
+An embedded PostgreSQL and a sandbox Engram (or a real one), a shop whose application never stops writing, and then `check`, `run`
+and `serve` as a user would start them: bridge and proxy work in processes of their own, and another application reads through
+the proxy all the time. In the middle the target is killed and comes back with its amnesia. At the end the applications stop;
+every row, edge and deleted key is compared with what Engram answers, and all that the proxy answered with what the rows were.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from bridge.ledger import Ledger
 from bridge.ledger.place import ledger_exists
 from bridge.lsn import fence
 from bridge.postgres import connect, flush_position, translated
-from bridge.sandbox import shop
+from bridge.sandbox import shop, witness
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.sandbox.postgres import SandboxPostgres
+from bridge.sandbox.serving import Proxy, ReadSide, free_port, kept
 from bridge.wiring import make_plan, open_target
 
 SEED_ROWS = 4_000
@@ -48,7 +50,7 @@ FAULTS = ({"on": "Remember", "do": "drop", "probability": 0.01, "seed": 1},)
 class Demo:
     """One demonstration. `target`: a real server instead of the sandbox; then it is restarted only by `restart_command`.
 
-    `ledger`: a file, or a database of its own on the demo's server.
+    `ledger`: a file, or a database of its own on the demo's server. `keep`: go on after the proof, until Ctrl-C.
     """
 
     seconds: float = 30.0
@@ -60,6 +62,7 @@ class Demo:
     model: str | None = None
     ledger: Literal["sqlite", "postgresql"] = "sqlite"
     plugin: Literal["pgoutput", "wal2json"] = "pgoutput"
+    keep: bool = False
 
     def run(self) -> int:
         """0 only if everything is proven."""
@@ -69,7 +72,7 @@ class Demo:
             place = Path(folder)
             place.chmod(0o755)
             plugin = None if self.plugin == "pgoutput" else self.plugin
-            with SandboxPostgres(place / "postgres", plugin=plugin) as postgres:
+            with SandboxPostgres(place / "postgres", plugin=plugin, settings=witness.SETTINGS) as postgres:
                 engram = SandboxEngram(place / "engram", faults=FAULTS).__enter__() if self.target is None else None
                 try:
                     return _Play(self, console, place, postgres.url("shop"), postgres.url(), engram).play()
@@ -89,9 +92,20 @@ class _Play:
     admin: str
     engram: SandboxEngram | None
     process: subprocess.Popen[bytes] | None = None
+    reads: ReadSide | None = None
     restarts: int = 0
 
     def play(self) -> int:
+        try:
+            proven = self._act()
+            if self.demo.keep:
+                self._keep()
+            return proven
+        finally:
+            if self.reads is not None:
+                self.reads.stop()
+
+    def _act(self) -> int:
         settings = self._settings()
         self._show_addresses(settings)
         self._say("creating a shop")
@@ -100,23 +114,56 @@ class _Play:
             if self.demo.ledger == "postgresql":
                 connection.execute("create database ledger")
         shop.create(self.source)
+        witness.call(self.source, shop.KEYS)
         rows = shop.seed(self.source, SEED_ROWS)
         self._say(f"{rows:,} rows in the shop; the application starts writing (seed {self.demo.seed})")
-        application = shop.Application(self.source, seed=self.demo.seed or 0, rate=WRITES_PER_SECOND)
+        application = self._application()
         application.start()
         try:
             self._check()
             self.process = self._start_bridge()
             self._wait_until_running(settings)
+            self.reads = self._serve(settings)
             self._let_it_run()
             counts = application.stop()
             self._say(f"the application stops after {sum(counts.values()):,} transactions")
             caught_up = self._wait(settings)
             figures = self._status()
+            answered = self.reads.judged()
         finally:
             application.stop()
             ended = self._stop_bridge()
-        return self._prove(settings, figures, in_order=ended and caught_up)
+        return self._prove(settings, figures, answered, in_order=ended and caught_up)
+
+    def _application(self) -> shop.Application:
+        return shop.Application(self.source, seed=self.demo.seed or 0, rate=WRITES_PER_SECOND)
+
+    def _serve(self, settings: Config) -> ReadSide:
+        self._say("engram-bridge serve")
+        proxy = Proxy(self._command("serve"), f"http://{settings.serve.host}:{settings.serve.port}", self.place / "proxy.log")
+        side = ReadSide(settings, proxy, self._say, seed=self.demo.seed or 0)
+        try:
+            side.start()
+        except BaseException:
+            side.stop()
+            raise
+        return side
+
+    def _keep(self) -> None:
+        """The shop and the bridge go on, so that there is something to be seen."""
+        assert self.reads is not None
+        self._say(f"everything goes on until Ctrl-C; proxy and page: {self.reads.proxy.url}")
+        application = self._application()
+        application.start()
+        try:
+            self.process = self._start_bridge()
+            while True:
+                self._sleep(1.0)
+        except KeyboardInterrupt:
+            self._say("ending")
+        finally:
+            application.stop()
+            self._stop_bridge()
 
     def _say(self, text: str) -> None:
         self.console.print(f"[bold cyan]»[/] {text}")
@@ -135,6 +182,8 @@ class _Play:
             "target": target,
             "ledger": self._ledger,
             "snapshot": {"chunk_rows": 500},
+            "exclude": [f"{witness.SCHEMA}.*"],
+            "serve": {"port": free_port(8432)},
         }
         if self.demo.model is not None:
             document["embedding"] = {"model": self.demo.model}
@@ -242,7 +291,7 @@ class _Play:
             self.process.kill()
             return False
 
-    def _prove(self, settings: Config, figures: dict[str, Any], *, in_order: bool) -> int:
+    def _prove(self, settings: Config, figures: dict[str, Any], answered: dict[str, Any], *, in_order: bool) -> int:
         self._say("comparing every row, edge and deleted key of PostgreSQL with what Engram answers")
         ledger = Ledger(settings.ledger)
         target = open_target(settings)
@@ -252,7 +301,7 @@ class _Play:
                 for space in plan.mapping.spaces:
                     target.open(space)
                 evidence = compare(connection, target, plan.mapping, ledger)
-            result = self._result(settings, evidence, figures, ledger, in_order=in_order)
+            result = self._result(settings, evidence, figures, ledger, answered, in_order=in_order)
         finally:
             target.close()
             ledger.close()
@@ -264,7 +313,14 @@ class _Play:
         return 0 if result["proven"] else 1
 
     def _result(
-        self, settings: Config, evidence: list[TableEvidence], figures: dict[str, Any], ledger: Ledger, *, in_order: bool
+        self,
+        settings: Config,
+        evidence: list[TableEvidence],
+        figures: dict[str, Any],
+        ledger: Ledger,
+        answered: dict[str, Any],
+        *,
+        in_order: bool,
     ) -> dict[str, Any]:
         names = ("rows", "memories", "edges", "missing", "wrong", "extra", "wrong_edges", "missing_edges")
         counters = ledger.counters()
@@ -281,12 +337,14 @@ class _Play:
         result["seconds"] = self.demo.seconds
         result["seed"] = self.demo.seed
         result["plugin"] = self.demo.plugin
+        result["proxy"] = answered
         result["proven"] = (
             in_order
             and all(one.proven for one in evidence)
             and result["parked"] == 0
             and result["rows"] == result["memories"]
             and result["target_restarts"] >= self.restarts
+            and kept(answered)
         )
         return result
 
@@ -299,6 +357,12 @@ class _Play:
         )
         if lag["p50"] is not None:
             self._say(f"commit → proven readable: p50 {lag['p50']:.0f} ms, p99 {lag['p99']:.0f} ms, max {lag['max']:.0f} ms")
+        answered = result["proxy"]
+        self._say(
+            f"{answered['reads']:,} rows read through the proxy, {answered['from_engram']:,} from Engram, "
+            f"{answered['from_postgres']:,} from PostgreSQL: {answered['wrong']} wrong, {answered['stale_beyond_promise']} "
+            f"staler than promised, {answered['errors']} errors; p50 {answered['p50_ms']} ms, p99 {answered['p99_ms']} ms"
+        )
         verdict = "[bold green]proven[/]" if result["proven"] else "[bold red]NOT proven[/]"
         self.console.print(
             f"\n  {verdict}: {result['rows']:,} rows, {result['edges']:,} edges, {result['deleted']:,} deleted keys\n"

@@ -31,6 +31,9 @@ TABLES = (
     "visits",
 )
 
+KEYS = dict.fromkeys(TABLES, ("id",)) | {"order_items": ("order_id", "line_no"), "coupons": ("code",)}
+"""The columns of their primary keys."""
+
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
 

@@ -30,16 +30,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         url = server.url()
         shop.create(url)
-        witness.call(url, keys_of(url))
+        witness.call(url, shop.KEYS)
         shop.seed(url, 300)
         yield url
     finally:
         server.kill()
-
-
-def keys_of(url: str) -> dict[str, tuple[str, ...]]:
-    with connect(url) as connection:
-        return {table.name: table.key for table in catalog.load(connection).tables.values() if table.schema == "public"}
 
 
 def plans_of(url: str) -> dict[str, TablePlan]:
