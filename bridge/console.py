@@ -14,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.evidence import TableEvidence
+from bridge.figures import Figures
+from bridge.measured import HeartbeatFigures
+from bridge.reads import Mode
 from bridge.running import Bridge
 from bridge.status import REPAIRED, Status
-
-SILENCE_ALARM = 60.0
-"""Seconds without a byte from the walsender: it sends a keepalive at least every half of its `wal_sender_timeout`."""
+from bridge.trouble import SILENCE_ALARM, Severity, told
 
 QUIET_SECONDS = 10.0
 """How often a line is printed where nobody watches."""
@@ -52,8 +53,71 @@ def human_seconds(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+STYLES: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "note": ""}
+
+
+def render_figures(figures: Figures) -> RenderableType:
+    """Everything on a screen: what is wrong stands first, with what to do."""
+    wrong: list[RenderableType] = []
+    for one in figures.trouble:
+        wrong += [Text.assemble((f"{one.severity:9}", STYLES[one.severity]), " ", told(one)), Text(f"          → {one.do}")]
+    if wrong:
+        wrong.append(Text())
+    beat = Text.assemble(("heartbeat  ", "bold"), _beat_line(figures.heartbeat))
+    return Group(*wrong, *_head(figures.status), beat, Text(), *_tables(figures.status), *_reads(figures))
+
+
+def _beat_line(beat: HeartbeatFigures) -> str:
+    """Lag through the whole path."""
+    if not beat.running:
+        return "–"
+    if beat.refused or not beat.every_seconds:
+        return "none is sent"
+    if beat.p50_ms is None:
+        return f"the first is under way for {human_seconds(beat.waiting_seconds)}"
+    shares = ", ".join(
+        f"{name} {human_seconds((value or 0) / 1000)}"
+        for name, value in (("p50", beat.p50_ms), ("p95", beat.p95_ms), ("p99", beat.p99_ms))
+    )
+    return f"{shares}; the last came {human_seconds(beat.age_seconds)} ago"
+
+
+def _reads(figures: Figures) -> list[RenderableType]:
+    """How reads are routed and who answers them; nothing where nobody has read anything and nothing was routed."""
+    shown = {label: one for label, one in figures.reads.items() if one.mode != Mode.POSTGRES or one.windows["all"].answered}
+    if not shown:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    headings = ("reads of 5 min", "mode", "by Engram", "by PostgreSQL", "failed", "p50 ms", "p99 ms", "because", "mismatches")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("reads of 5 min", "mode", "because") else "right")
+    for label, one in shown.items():
+        recent = one.windows["5m"]
+        who = recent.ms.get("engram") or recent.ms.get("postgres")
+        because = ", ".join(
+            f"{reason} {count:,}" for reason, count in sorted(recent.reasons.items(), key=lambda item: -item[1])[:3]
+        )
+        wrong = figures.mismatch_counts.get(label, 0)
+        table.add_row(
+            label,
+            f"{one.mode} {one.share} %" if one.mode in (Mode.ENGRAM, Mode.SHADOW) else one.mode,
+            f"{recent.served['engram'] + recent.served['ledger']:,}",
+            f"{recent.served['postgres']:,}",
+            Text(f"{recent.failed:,}", style="red" if recent.failed else ""),
+            f"{who.p50:.0f}" if who else "–",
+            f"{who.p99:.0f}" if who else "–",
+            because,
+            Text(str(wrong), style="red" if wrong else ""),
+        )
+    return [Text(), table]
+
+
 def render_status(status: Status) -> RenderableType:
-    """The whole status on a screen."""
+    """What a status says, without reads and troubles."""
+    return Group(*_head(status), Text(), *_tables(status))
+
+
+def _tables(status: Status) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("table", "state", "rows ~", "expected", "proven", "pending edges", "parked", "search", "ETA"):
         table.add_column(heading, justify="left" if heading in ("table", "state") else "right")
@@ -70,7 +134,7 @@ def render_status(status: Status) -> RenderableType:
             "complete" if row.searchable else f"{row.search_rows:,} of {row.expected:,}",
             human_seconds(row.eta_seconds) if row.state in ("new", "loading") else "",
         )
-    return Group(*_head(status), Text(), table, *_reasons(status))
+    return [table, *_reasons(status)]
 
 
 def _head(status: Status) -> list[RenderableType]:

@@ -234,6 +234,12 @@ class Heartbeat:
 
     # what others see
 
+    @property
+    def late(self) -> float:
+        """Seconds that the path takes: of the slowest beats of the window, or of the one that is still under way."""
+        figures = self.figures()
+        return max(float(figures["waiting_seconds"]), (figures["p99_ms"] or 0.0) / 1000)
+
     def figures(self) -> dict[str, Any]:
         """For a gauge. `age_seconds`: since a beat passed; `waiting_seconds`: how long the oldest one is under way."""
         now = self.clock()

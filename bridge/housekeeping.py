@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge import logs
 from bridge.errors import BridgeError, Transient, defect
+from bridge.figures import HISTORY
 from bridge.fullness import Warden
 from bridge.lsn import Version, make_version, split_version
 from bridge.memories import Key
@@ -20,6 +21,7 @@ from bridge.recorder import Recorder
 from bridge.resyncing import Resyncing, fence_of
 from bridge.source_queries import Source
 from bridge.streaming import Stream
+from bridge.trouble import LATE_SECONDS
 from bridge.works import ALONE, Work
 from bridge.workshop import Workshop
 
@@ -39,9 +41,6 @@ COLLECT_SECONDS = 600.0
 LOOK_SECONDS = 5.0
 LOOK_REST = 50.0
 """Seconds between two looks at the catalogue, and how many times as long as the last one took they must be apart."""
-
-HISTORY = "heartbeat_history"
-"""The gauge that keeps it over restarts."""
 
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
@@ -83,6 +82,7 @@ class Housekeeping:
     _looked: float = field(default_factory=time.monotonic)
     _looking: float = 0.0
     _noted: float = 0.0
+    _since: dict[str, float] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
     _logged: list[dict[str, object]] = field(default_factory=list)
     _thread: threading.Thread | None = None
@@ -212,8 +212,22 @@ class Housekeeping:
             "loading": self._loading(),
             "slot": self.slot_watch.figures if self.slot_watch is not None else {},
             "space_limit": self.shop.limit,
-            "heartbeat": self.heartbeat.figures() if self.heartbeat is not None else {},
+            "heartbeat": self.heartbeat.figures() if self.heartbeat is not None else None,
+            "since": self._wrong(),
         }
+
+    def _wrong(self) -> dict[str, float]:
+        """What is wrong now, by the names of `bridge.trouble`, and since when."""
+        wrong = {
+            "source": self.stream.trouble is not None,
+            "target": self.pool.trouble is not None,
+            "unreachable": self.watch is not None and not self.watch.reachable,
+            "paused": self.pool.paused,
+            "late": self.heartbeat is not None and self.heartbeat.late > LATE_SECONDS,
+        }
+        now = time.time()
+        self._since = {name: self._since.get(name, now) for name, is_so in wrong.items() if is_so}
+        return self._since
 
     def _history(self) -> dict[str, Any]:
         """Lag over time, when there is a point more than a second ago."""

@@ -21,10 +21,11 @@ from bridge.connecting import Connector
 from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError
+from bridge.figures import HISTORY
 from bridge.frontier import Frontier
 from bridge.fullness import Warden
 from bridge.heartbeat import Heartbeat
-from bridge.housekeeping import HISTORY, Housekeeping
+from bridge.housekeeping import Housekeeping
 from bridge.intake import Intake
 from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
 from bridge.lane import Lane

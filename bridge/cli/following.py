@@ -30,7 +30,7 @@ from bridge.cli.options import (
     load,
 )
 from bridge.config import Config
-from bridge.console import LiveView, render_status
+from bridge.console import LiveView, render_figures
 from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Ledger
@@ -162,7 +162,7 @@ def status(
             else:
                 if watch:
                     console.clear()
-                console.print(render_status(figures))
+                console.print(render_figures(figures))
             if warning:
                 print(f"warning: {warning}", file=sys.stderr, flush=True)
             if not watch:
@@ -176,12 +176,12 @@ def status(
 
 def _status(settings: Config, book: Ledger) -> tuple[Any, str]:
     """The figures, and what they lack."""
-    from bridge.status import collect
+    from bridge.figures import collect
     from bridge.wiring import slot_figures
 
-    warning = ""
+    warning = None
     try:
         slot = slot_figures(settings, book.facts().get("slot", settings.source.slot))
     except BridgeError as error:
         warning, slot = f"PostgreSQL cannot be asked for the slot: {error}", None
-    return collect(book, slot), warning
+    return collect(book, slot, source_error=warning), warning or ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.ledger import tables
@@ -23,6 +23,8 @@ from bridge.reads import Mode, Route
 
 MINUTE = 60.0
 KEPT_MINUTES = 7 * 24 * 60
+EVER, ROUTED = 0, -1
+"""Minutes that are none: what was counted ever, and what of it before the table's route was set last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class Serving:
                     return None
             made: dict[str, object] = {"label": label, "mode": route.mode.value, "share": route.share, "since": now}
             upsert(connection, tables.routes, ("label",), [made])
+            c = tables.readings.c
+            connection.execute(delete(tables.readings).where(c.label == label, c.minute == ROUTED))
+            ever = select(c.label, literal(ROUTED), c.what, c.count).where(c.label == label, c.minute == EVER)
+            connection.execute(tables.readings.insert().from_select(["label", "minute", "what", "count"], ever))
             noted = {**detail, "from": before, "to": {"mode": route.mode.value, "share": route.share}}
             row = {"at": now, "who": who, "verb": verb, "label": label, "detail": json.dumps(noted)}
             number = connection.execute(tables.audit.insert().values(**row).returning(tables.audit.c.id)).scalar_one()
@@ -124,11 +130,15 @@ class Serving:
     # counts
 
     def count(self, counts: Mapping[tuple[str, str], int], *, now: float | None = None) -> None:
-        """Add to this minute's counts: by (table, name of `bridge.reads`). Old minutes go now and then."""
+        """Add to this minute's counts and to those of ever: by (table, name of `bridge.reads`). Old minutes go now and then."""
         if not counts:
             return
         minute = int((time.time() if now is None else now) // MINUTE)
-        rows = [{"label": label, "minute": minute, "what": what, "count": n} for (label, what), n in counts.items()]
+        rows = [
+            {"label": label, "minute": when, "what": what, "count": n}
+            for (label, what), n in counts.items()
+            for when in (minute, EVER)
+        ]
         r = tables.readings
         with self._ledger.shared() as connection:
             insert = postgresql.insert(r) if connection.dialect.name == "postgresql" else sqlite.insert(r)
@@ -137,20 +147,37 @@ class Serving:
             )
             connection.execute(added, rows)
             if minute % 60 == 0:
-                connection.execute(delete(r).where(r.c.minute < minute - KEPT_MINUTES))
+                connection.execute(delete(r).where(r.c.minute < minute - KEPT_MINUTES, r.c.minute > EVER))
 
     @waits
     def counts(self, minutes: float | None = None, *, since: float = 0.0, now: float | None = None) -> dict[str, dict[str, int]]:
-        """What was counted by table: in the last so many minutes (the running one included), or since a moment; else all kept."""
+        """What was counted by table: in the last so many minutes (the running one included), or since a moment; else ever.
+
+        A week of minutes is kept.
+        """
         r = tables.readings.c
         first = int(since // MINUTE)
         if minutes is not None:
             first = max(first, int(((time.time() if now is None else now) - minutes * MINUTE) // MINUTE) + 1)
-        query = select(r.label, r.what, func.sum(r.count)).where(r.minute >= first).group_by(r.label, r.what)
+        span = r.minute >= first if first > EVER else r.minute == EVER
+        query = select(r.label, r.what, func.sum(r.count)).where(span).group_by(r.label, r.what)
         found: dict[str, dict[str, int]] = {}
         with self._ledger.reading() as connection:
             for label, what, count in connection.execute(query):
                 found.setdefault(label, {})[what] = int(count)
+        return found
+
+    @waits
+    def counts_since_route(self) -> dict[str, dict[str, int]]:
+        """What was counted by table since its route was set; ever, where it never was."""
+        r = tables.readings.c
+        signed = func.sum(case((r.minute == EVER, r.count), else_=-r.count))
+        query = select(r.label, r.what, signed).where(r.minute.in_((EVER, ROUTED))).group_by(r.label, r.what)
+        found: dict[str, dict[str, int]] = {}
+        with self._ledger.reading() as connection:
+            for label, what, count in connection.execute(query):
+                if count:
+                    found.setdefault(label, {})[what] = int(count)
         return found
 
     @waits

@@ -123,3 +123,23 @@ def test_numbers_go_on_after_a_copy(ledger: Ledger, database: str) -> None:
     serving = Serving(ledger)
     serving.note(who="ann", verb="force", label="public.users", detail={"why": "x"})
     assert serving.audit()[0].verb == "force"
+
+
+def test_what_was_counted_since_a_route_was_set(ledger: Ledger) -> None:
+    """What came before does not count with it, and what was counted ever never goes back when old minutes go."""
+    serving = Serving(ledger)
+    old, week = 1_700_000_040.0, 8 * 24 * 3600
+    serving.count({("public.users", "served:postgres"): 5, ("public.notes", "served:postgres"): 2}, now=old)
+    assert serving.counts_since_route()["public.users"] == {"served:postgres": 5}
+    serving.route("public.users", Route(Mode.ENGRAM, 10), who="me", verb="advance", detail={})
+    serving.count({("public.users", "served:engram"): 3, ("public.users", "served:postgres"): 1}, now=old + week)
+    assert serving.counts_since_route() == {
+        "public.users": {"served:engram": 3, "served:postgres": 1},
+        "public.notes": {"served:postgres": 2},
+    }
+    hour = (int(old + week) // 3600 + 1) * 3600.0
+    serving.count({("public.users", "served:engram"): 1}, now=hour)  # old minutes go now
+    assert serving.counts(since=60.0)["public.users"] == {"served:engram": 4, "served:postgres": 1}
+    assert serving.counts()["public.users"] == {"served:engram": 4, "served:postgres": 6}
+    serving.route("public.users", Route(Mode.POSTGRES), who="me", verb="back", detail={})
+    assert "public.users" not in serving.counts_since_route()
