@@ -20,7 +20,7 @@ Statement: TypeAlias = Mapping[str, str]
 """A statement by the name of the database; its parameters are named alike."""
 
 
-_PARAMETERS = ("after", "child", "constraint", "key", "label", "labels", "limit")
+_PARAMETERS = ("after", "child", "constraint", "key", "label", "labels", "least", "limit")
 _HERE = {name: f":{name}" for name in _PARAMETERS} | {"c": ""}
 _THERE = {name: f"%({name})s" for name in _PARAMETERS} | {"c": 'collate "C"'}
 
@@ -53,7 +53,7 @@ IN = _both(
     select e.key
       from tables p
       join tables t on t.label = {child} and t.role = 'serving'
-      join edges e on e.parent = p.origin and e.parent_key = {key} and e.tbl = t.number and e.key {c} > {after}
+      join edges e on e.parent = p.origin and e.parent_key = {key} and e.tbl = t.number and e.key {c} >= {least}
       join memories m on m.tbl = e.tbl and m.key = e.key
      where p.label = {label} and p.role = 'serving' and e.constraint_name = {constraint}
        and m.live and m.version {c} > t.floor
@@ -61,7 +61,7 @@ IN = _both(
      limit {limit}
 """
 )
-"""The keys of a child table whose rows point at one row by one constraint, behind a key, in order."""
+"""The keys of a child table whose rows point at one row by one constraint, from `least` on, in order."""
 
 TABLES = _both(
     """

@@ -43,7 +43,7 @@ def world(ledger: Ledger) -> tuple[TableRecord, TableRecord]:
         Outcome((users.number, "2"), entry(11, live=False)),
         *(
             Outcome((orders.number, key), entry(20), edges=(Edge("buyer", users.origin, "1"), Edge("seller", users.origin, "2")))
-            for key in ("B", "a", "_", "é", "10", "9")
+            for key in ("", "B", "a", "_", "é", "10", "9", "9\x01")
         ),
         Outcome((orders.number, "gone"), entry(21, live=False), edges=()),
         Outcome((orders.number, "far"), entry(22), edges=(Edge("buyer", users.origin, None, ("1:mail", '["x"]')),)),
@@ -51,8 +51,8 @@ def world(ledger: Ledger) -> tuple[TableRecord, TableRecord]:
     return users, orders
 
 
-def incoming(ledger: Ledger, *, limit: int = 100, after: str = "", key: str = "1", constraint: str = "buyer") -> list[Any]:
-    asked = {"label": USERS, "child": ORDERS, "key": key, "constraint": constraint, "after": after, "limit": limit}
+def incoming(ledger: Ledger, *, limit: int = 100, least: str = "", key: str = "1", constraint: str = "buyer") -> list[Any]:
+    asked = {"label": USERS, "child": ORDERS, "key": key, "constraint": constraint, "least": least, "limit": limit}
     return [row[0] for row in Links(ledger).ask(IN, asked)]
 
 
@@ -72,12 +72,12 @@ def test_references_of_a_row_are_told_with_what_is_pending(ledger: Ledger) -> No
 
 def test_rows_that_point_at_one_are_told_in_the_order_of_their_bytes(ledger: Ledger) -> None:
     world(ledger)
-    keys = sorted(["B", "a", "_", "é", "10", "9"], key=str.encode)
+    keys = sorted(["", "B", "a", "_", "é", "10", "9", "9\x01"], key=str.encode)
     assert incoming(ledger) == keys
-    walked, after = [], ""
-    while page := incoming(ledger, limit=2, after=after):
+    walked, least = [], ""
+    while page := incoming(ledger, limit=2, least=least):
         walked += page
-        after = page[-1]
+        least = page[-1] + "\x01"
     assert walked == keys
     assert incoming(ledger, key="2", constraint="seller") == keys
     assert incoming(ledger, key="1", constraint="seller") == []

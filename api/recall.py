@@ -1,0 +1,62 @@
+"""How Engram is asked by a vector, and what its answer is worth. Pure.
+
+It is worth little: rows that were forgotten, older versions of rows, and, when nothing is near at all, rows that have nothing to
+do with the question at a score of 1.0. So a hit is a name and a hint how near it may be, no more; its content is not looked at.
+A space with rows that were stored at a low activation answers all of them to everything, and is not asked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from bridge.embedding.identity import IDENTITY_SHARE
+from bridge.errors import TargetUnavailable
+from bridge.ports import Vectors
+
+MOST = 100
+"""Hits that the server gives of one space, whatever it is asked."""
+
+CLEAN = (1 - IDENTITY_SHARE) ** 0.5
+"""What the score of a row's stored vector is of that of its clean one, where the fingerprint has dimensions of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that came up, and the score that the server gave it."""
+
+    memory_id: str
+    score: float
+
+
+def cue(vector: Vectors) -> str:
+    """A query's vector as the server reads it."""
+    return "[" + ",".join([f"{number:.7g}" for number in vector.tolist()]) + "]"
+
+
+def hits(status: int, body: bytes) -> list[Hit]:
+    """What was recalled, each memory once, the highest score first. Raises TargetUnavailable for any other answer."""
+    if status != 200:
+        raise TargetUnavailable(f"Engram answered {status} to a recall")
+    best: dict[str, float] = {}
+    try:
+        groups = json.loads(body)["memories"]
+        for group in ("vivid", "associated"):
+            for memory in groups[group]:
+                name, score = memory["id"], float(memory["similarity_score"])
+                if type(name) is not str:
+                    raise TypeError
+                best[name] = max(score, best.get(name, score))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TargetUnavailable("Engram answered a recall in a form that is not its own") from error
+    return sorted((Hit(name, score) for name, score in best.items()), key=lambda hit: (-hit.score, hit.memory_id))
+
+
+def warm(status: int, body: bytes) -> int:
+    """How many rows of a space were ever stored at a low activation, of a list page. Raises TargetUnavailable."""
+    if status != 200:
+        raise TargetUnavailable(f"Engram answered {status} to a list")
+    try:
+        return int(json.loads(body)["tier_counts"]["warm"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TargetUnavailable("Engram answered a list in a form that is not its own") from error
