@@ -10,11 +10,14 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from api import recall
+from api.recall import Hit
 from bridge.errors import TargetUnavailable
 from bridge.memories import Stored
 
@@ -26,6 +29,12 @@ LEAST_HEDGE = 0.005
 
 FAILURES = 5
 PAUSE = 1.0
+
+
+THRESHOLD = 0.0
+"""Cosine from which on a row comes up: below it, it has nothing to do with the question."""
+
+_Answer = TypeVar("_Answer")
 
 
 class BreakerOpen(TargetUnavailable):
@@ -66,14 +75,27 @@ class EngramReads:
 
         Raises BreakerOpen, DeadlineExceeded, and TargetUnavailable for any other answer than a memory or its absence.
         """
+        url = URL(self._base + quote(memory_id, safe=""), encoded=True)
+        return await self._ask(url, space, lambda status, body: _read(status, body, memory_id), label)
+
+    async def recall(self, space: str, cue: str, most: int) -> list[Hit]:
+        """What comes up for a vector (`api.recall.cue`), the best first. Raises as `get` does."""
+        query = {"embedding": cue, "max_results": str(most), "threshold": str(THRESHOLD), "mode": "similarity"}
+        return await self._ask(URL(self._base + "recall").with_query(query), space, recall.hits)
+
+    async def warm(self, space: str) -> int:
+        """How many rows of a space come up whatever is asked. Raises as `get` does."""
+        return await self._ask(URL(self._base[:-1]).with_query({"limit": "1"}), space, recall.warm)
+
+    async def _ask(self, url: URL, space: str, read: Callable[[int, bytes], _Answer], label: str | None = None) -> _Answer:
+        """One GET. Its time is measured when it is one for a table's row: all other questions take another time."""
         assert self._session is not None
         self._breaker.enter()
         began = time.perf_counter()
         try:
-            url = URL(self._base + quote(memory_id, safe=""), encoded=True)
             async with asyncio.timeout(self._deadline), self._session.get(url, headers={"X-Memory-Space": space}) as answer:
                 status, body = answer.status, await answer.read()
-            stored = _read(status, body, memory_id)
+            found = read(status, body)
         except TimeoutError as error:
             self._breaker.failed()
             self._measure(label, time.perf_counter() - began)
@@ -89,9 +111,11 @@ class EngramReads:
             raise
         self._breaker.succeeded()
         self._measure(label, time.perf_counter() - began)
-        return stored
+        return found
 
-    def _measure(self, label: str, seconds: float) -> None:
+    def _measure(self, label: str | None, seconds: float) -> None:
+        if label is None:
+            return
         self._took(label, seconds * 1000)
         self._samples.append(seconds)
         self._measured += 1

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -21,6 +21,7 @@ from bridge import postgres
 from bridge.errors import LedgerUnavailable
 from bridge.ledger.failure import translated
 from bridge.ledger.file import FilePlace
+from bridge.ledger.links import Statement
 from bridge.ledger.place import place_of
 from bridge.ledger.server import SETTINGS, ServerPlace
 from bridge.ledger.standing import STANDING, Standing, standing_of
@@ -43,6 +44,9 @@ class LedgerReads(Protocol):
 
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """What is known of these keys now; None for a table that is not carried. Raises LedgerUnavailable and LedgerError."""
+
+    async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement of `bridge.ledger.links`. Raises LedgerUnavailable and LedgerError."""
 
 
 def ledger_reads(location: str) -> LedgerReads:
@@ -78,11 +82,18 @@ class FileReads:
 
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """See LedgerReads."""
+        return standing_of(await self._execute(STANDING["sqlite"], (json.dumps(keys), label)))
+
+    async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """See LedgerReads."""
+        return await self._execute(statement["sqlite"], parameters)
+
+    async def _execute(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:
             await self.open()
         assert self._connection is not None
         try:
-            return standing_of(self._connection.execute(STANDING["sqlite"], (json.dumps(keys), label)))
+            return self._connection.execute(text, parameters).fetchall()
         except sqlite3.Error as error:
             self._close()  # a file that was replaced, or damaged: the next request looks anew
             raise self._unavailable(error) from error
@@ -133,19 +144,26 @@ class ServerReads:
 
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """See LedgerReads."""
+        return standing_of(await self._execute(STANDING["postgresql"], (json.dumps(keys), label)))
+
+    async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """See LedgerReads."""
+        return await self._execute(statement["postgresql"], parameters)
+
+    async def _execute(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
         try:
             with translated(self._place.shown):
-                return await self._ask(label, keys)
+                return await self._once(text, parameters)
         except LedgerUnavailable:
             await self._pool.check()  # after a restart of the server all its connections are dead
             with translated(self._place.shown):
-                return await self._ask(label, keys)
+                return await self._once(text, parameters)
 
-    async def _ask(self, label: str, keys: Sequence[str]) -> Standing | None:
+    async def _once(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(STANDING["postgresql"], (json.dumps(keys), label))
-                return standing_of(await cursor.fetchall())
+                cursor = await connection.execute(text.encode(), parameters)
+                return await cursor.fetchall()
         except PoolTimeout as error:
             raise LedgerUnavailable(
                 f"the ledger {self._place.shown} does not answer", hint="Check that its server is running."

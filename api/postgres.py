@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 from psycopg import pq, sql
@@ -59,6 +59,17 @@ class Rows:
 
     bodies: dict[str, str]
     lsn: Lsn = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The answer of a query: its rows as text, and the types of its columns."""
+
+    rows: list[Row]
+    types: tuple[int, ...]
+
+
+_Answer = TypeVar("_Answer")
 
 
 class PostgresReads:
@@ -119,11 +130,21 @@ class PostgresReads:
         return Rows(bodies, 0)
 
     async def _rows(self, question: Question, keys: Sequence[str], lsn: bool) -> Rows:
+        return await self._twice(lambda connection: _ask(connection, question, keys, lsn))
+
+    async def texts(self, query: bytes, parameters: Sequence[str]) -> Texts:
+        """The answer of a query as PostgreSQL's own text.
+
+        Raises SourceUnavailable, ShapeChanged, and Fatal when the server refuses the query; NotAKey for a value of no such type.
+        """
+        return await self._twice(lambda connection: _texts(connection, query, parameters))
+
+    async def _twice(self, ask: Callable[[psycopg.AsyncConnection[Any]], Awaitable[_Answer]]) -> _Answer:
         """Once more after a connection that was lost: after a restart of the server all that are kept are dead."""
         for attempt in range(2):
             try:
                 async with self._connection() as connection:
-                    return await _ask(connection, question, keys, lsn)
+                    return await ask(connection)
             except SourceUnavailable:
                 if attempt or self.down:
                     raise
@@ -235,21 +256,11 @@ _FRONT = 3
 async def _ask(connection: psycopg.AsyncConnection[Any], question: Question, keys: Sequence[str], lsn: bool) -> Rows:
     plan = question.plan
     parts = [plan.key_values(key) for key in keys]
-    try:
-        if len(keys) == 1:
-            cursor = await connection.execute(question.one, parts[0], prepare=True)
-        else:
-            texts = [array_parameter(values).decode() for values in zip(*parts, strict=True)]
-            cursor = await connection.execute(question.several, texts, prepare=True)
-    except psycopg.Error as error:
-        state = error.sqlstate or ""
-        if state.startswith("22"):
-            raise NotAKey from error
-        if state in ("42703", "42P01", "0A000", "42883", "42704"):  # column, table, result's type, operator, type
-            raise ShapeChanged from error
-        raise
-    result = cursor.pgresult
-    assert result is not None
+    if len(keys) == 1:
+        result = await _execute(connection, question.one, parts[0])
+    else:
+        texts = [array_parameter(values).decode() for values in zip(*parts, strict=True)]
+        result = await _execute(connection, question.several, texts)
     if result.get_value(0, 0) != b"f":
         raise SourceUnavailable("PostgreSQL is a standby, and rows are read from the primary only", hint=STANDBY)
     if result.get_value(0, 1) != b"%d" % question.attributes:
@@ -267,9 +278,29 @@ async def _ask(connection: psycopg.AsyncConnection[Any], question: Question, key
     return Rows(bodies, await _position(connection) if lsn else 0)
 
 
-def _row(result: pq.abc.PGresult, number: int) -> Row:
+async def _texts(connection: psycopg.AsyncConnection[Any], query: bytes, parameters: Sequence[str]) -> Texts:
+    result = await _execute(connection, query, parameters)
+    rows = [_row(result, number, 0) for number in range(result.ntuples)]
+    return Texts(rows, tuple(result.ftype(column) for column in range(result.nfields)))
+
+
+async def _execute(connection: psycopg.AsyncConnection[Any], query: bytes, parameters: Sequence[str]) -> pq.abc.PGresult:
+    try:
+        cursor = await connection.execute(query, parameters, prepare=True)
+    except psycopg.Error as error:
+        state = error.sqlstate or ""
+        if state.startswith("22"):
+            raise NotAKey from error
+        if state in ("42703", "42P01", "0A000", "42883", "42704"):  # column, table, result's type, operator, type
+            raise ShapeChanged from error
+        raise
+    assert cursor.pgresult is not None
+    return cursor.pgresult
+
+
+def _row(result: pq.abc.PGresult, number: int, first: int = _FRONT) -> Row:
     value = result.get_value
-    return tuple([_text(value(number, column)) for column in range(_FRONT, result.nfields)])
+    return tuple([_text(value(number, column)) for column in range(first, result.nfields)])
 
 
 def _text(value: bytes | None) -> str | bytes | None:

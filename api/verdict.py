@@ -6,7 +6,7 @@ is the reason; those of the whole table come before those of the key, so that a 
 
 from __future__ import annotations
 
-from bridge.ledger import Standing
+from bridge.ledger import Standing, TableStanding, TableState
 from bridge.lsn import Lsn
 from bridge.reads import Mode, Reason, Route
 
@@ -33,18 +33,9 @@ def against_route(route: Route, memory_id: str) -> Reason | None:
 def unproven(standing: Standing, key: str, *, now: float, max_staleness: float, min_lsn: Lsn) -> Reason | None:
     """Why nobody can know that Engram's answer for this key would be right and new enough."""
     table, entry = standing.table, standing.keys[key]
-    if table.state == "stopped":
-        return Reason.STOPPED
-    if table.state != "loaded":
-        return Reason.NOT_LOADED
-    if table.proven < table.reached:
-        return Reason.CATCHING_UP
-    if table.resync is not None:
-        return Reason.READING_AGAIN
-    if not now - table.covered <= max_staleness:
-        return Reason.STALE
-    if min_lsn > table.proven:
-        return Reason.MIN_LSN
+    reason = unsound(table, now=now, max_staleness=max_staleness, min_lsn=min_lsn)
+    if reason is not None:
+        return reason
     if entry.parked is not None:
         return Reason.PARKED
     if entry.refreshed > table.proven:
@@ -54,3 +45,24 @@ def unproven(standing: Standing, key: str, *, now: float, max_staleness: float, 
     if not entry.live:
         return Reason.DELETED
     return None if entry.compared else Reason.NOT_COMPARED
+
+
+def unsound(table: TableStanding, *, now: float, max_staleness: float, min_lsn: Lsn) -> Reason | None:
+    """Why nobody can know that what the ledger says of the whole table is right and new enough."""
+    reason = incomplete(table, table.proven)
+    if reason is not None:
+        return reason
+    if not now - table.covered <= max_staleness:
+        return Reason.STALE
+    return Reason.MIN_LSN if min_lsn > table.proven else None
+
+
+def incomplete(table: TableStanding | TableState, proven: Lsn) -> Reason | None:
+    """Why the ledger does not know all rows of a table: whatever the frontier is, and however new."""
+    if table.state == "stopped":
+        return Reason.STOPPED
+    if table.state != "loaded":
+        return Reason.NOT_LOADED
+    if proven < table.reached:
+        return Reason.CATCHING_UP
+    return Reason.READING_AGAIN if table.resync is not None else None
