@@ -1,8 +1,8 @@
 """What asks: a lean client of its own process, so that its work is not taken from the server that is measured.
 
-One thread, raw sockets, kept connections; each connection sends its next request once its answer is complete, as HTTP/1.1 clients
-with a pool do. `python -m bench.hammer` takes orders as JSON lines on its input and answers each with a line: it is warm after the
-first, and what is measured in turns is measured by the same process.
+One thread, raw sockets, kept connections; each connection sends its next request once its answer is complete, as clients
+with a pool do. `python -m bench.hammer` takes orders as JSON lines and answers each with a line: it is warm after the first,
+and what is measured in turns is measured by the same process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Ask `url` + each of `paths` in turn, over so many connections, for so long. Each answer must be `status` and have `header`."""
+    """Ask `url` + each of `paths` in turn, over so many connections, for so long. Answers must be `status` and have `header`."""
 
     url: str
     paths: list[str]
@@ -149,7 +149,9 @@ class Hammer:
             raise RuntimeError("the process that asks has ended")
         answered = Answered(**json.loads(line))
         if answered.other:
-            raise RuntimeError(f"{answered.other} of {answered.requests} answers of {order.url} were not {order.status} {order.header}")
+            raise RuntimeError(
+                f"{answered.other} of {answered.requests} answers of {order.url} were not {order.status} {order.header}"
+            )
         return answered
 
 

@@ -31,13 +31,14 @@ def sandbox_engram(
     data: Annotated[Path, typer.Option(help="Data directory.")] = Path("engram-data"),
     capacity: Annotated[int, typer.Option(help="Rows of a space before others are evicted.")] = 100_000,
     faults: Annotated[Path | None, typer.Option(help="A JSON file with a schedule of misbehaviour.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on. It asks nobody for a key.")] = "127.0.0.1",
 ) -> int:
     """An Engram to try things with, with the real one's bad habits."""
     with extra("sandbox"):
         from bridge.sandbox.engram.server import serve
 
     rules = json.loads(faults.read_text(encoding="utf-8")) if faults else ()
-    serve(port=port, grpc_port=grpc_port, data=data, capacity=capacity, faults=rules)
+    serve(port=port, grpc_port=grpc_port, data=data, capacity=capacity, faults=rules, host=host)
     return 0
 
 

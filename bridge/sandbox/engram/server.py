@@ -27,27 +27,29 @@ class PortTaken(OSError):
     """A port that the sandbox Engram should serve on cannot be had."""
 
 
-def serve(*, port: int, grpc_port: int, data: Path, capacity: int = 100_000, faults: Sequence[Rule] = ()) -> None:
-    """Serve on the loopback until SIGTERM or SIGINT; port 0 takes any. Prints the addresses, then `ready`.
+def serve(
+    *, port: int, grpc_port: int, data: Path, capacity: int = 100_000, faults: Sequence[Rule] = (), host: str = HOST
+) -> None:
+    """Serve on the loopback, or on `host`, until SIGTERM or SIGINT; port 0 takes any. Prints the addresses, then `ready`.
 
     What an earlier server wrote under `data` is there again, with the real one's amnesia.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(port, grpc_port, data, capacity, Schedule(faults)))
+        runner.run(_serve(host, port, grpc_port, data, capacity, Schedule(faults)))
 
 
-async def _serve(port: int, grpc_port: int, data: Path, capacity: int, schedule: Schedule) -> None:
+async def _serve(host: str, port: int, grpc_port: int, data: Path, capacity: int, schedule: Schedule) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     registry = Registry(data, capacity)
     state = ServerState()
-    http = await _listen_http(Application(registry, schedule), state, port)
-    rpc, bound = _listen_rpc(Service(registry, schedule), grpc_port)
+    http = await _listen_http(Application(registry, schedule), state, host, port)
+    rpc, bound = _listen_rpc(Service(registry, schedule), host, grpc_port)
     await rpc.start()
-    print(f"HTTP API: http://{HOST}:{http.sockets[0].getsockname()[1]}")
-    print(f"gRPC: {HOST}:{bound}")
+    print(f"HTTP API: http://{host}:{http.sockets[0].getsockname()[1]}")
+    print(f"gRPC: {host}:{bound}")
     print("ready")
     sys.stdout.flush()
     flushing = asyncio.create_task(_flush(registry))
@@ -62,7 +64,7 @@ async def _serve(port: int, grpc_port: int, data: Path, capacity: int, schedule:
     registry.close()
 
 
-async def _listen_http(application: Application, state: ServerState, port: int) -> asyncio.Server:
+async def _listen_http(application: Application, state: ServerState, host: str, port: int) -> asyncio.Server:
     config = uvicorn.Config(
         application,
         lifespan="off",
@@ -75,21 +77,21 @@ async def _listen_http(application: Application, state: ServerState, port: int) 
     config.load()
     loop = asyncio.get_running_loop()
     try:
-        return await loop.create_server(lambda: Protocol(config, state, {}), HOST, port)
+        return await loop.create_server(lambda: Protocol(config, state, {}), host, port)
     except OSError as error:
-        raise PortTaken(f"Port {port} of {HOST} cannot be had for HTTP.") from error
+        raise PortTaken(f"Port {port} of {host} cannot be had for HTTP.") from error
 
 
-def _listen_rpc(service: Service, port: int) -> tuple[grpc.aio.Server, int]:
+def _listen_rpc(service: Service, host: str, port: int) -> tuple[grpc.aio.Server, int]:
     """The gRPC server and the port it got. Without sharing of ports a taken one is an error, as it is over HTTP."""
     server = grpc.aio.server(
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
     )
     server.add_generic_rpc_handlers((service.handlers(),))
     try:
-        return server, server.add_insecure_port(f"{HOST}:{port}")
+        return server, server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
-        raise PortTaken(f"Port {port} of {HOST} cannot be had for gRPC.") from error
+        raise PortTaken(f"Port {port} of {host} cannot be had for gRPC.") from error
 
 
 async def _flush(registry: Registry) -> None:
