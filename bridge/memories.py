@@ -94,10 +94,12 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A memory as Engram gave it back."""
+    """A memory as Engram gave it back. Confidence and time (as it writes them) come with a reading by id only."""
 
     memory_id: str
     content: str
+    confidence: float | None = field(default=None, compare=False)
+    timestamp: str | None = field(default=None, compare=False)
 
     def stamp(self) -> Stamp | None:
         """What the bridge wrote about it, or None when the bridge did not write it."""

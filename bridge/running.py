@@ -55,6 +55,7 @@ from bridge.resyncing import Resyncing
 from bridge.slot_watch import SlotWatch
 from bridge.source_queries import Source
 from bridge.streaming import Stream
+from bridge.validation.attending import Attendant
 from bridge.watch import TargetWatch
 from bridge.wiring import (
     Plan,
@@ -343,6 +344,9 @@ def _assemble(
         leave=stream.stop,
         paused=lambda: pool.paused,
     )
+    housekeeping.beside["validation"] = Attendant(
+        config, ledger, lambda: shop.mapping, resync.ending.is_set, ready=lambda: watch.repaired
+    ).step
     housekeeping.beside["oversight"] = Oversight(config, ledger, source.slot).step
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look

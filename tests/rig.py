@@ -194,6 +194,11 @@ class Rig:
             for statement in statements:
                 connection.execute(statement)  # type: ignore[call-overload]
 
+    def ledger_sql(self, statement: str) -> None:
+        """Write to the ledger behind everybody's back."""
+        with self.ledger().shared() as connection:
+            connection.exec_driver_sql(statement)
+
     def confirmed(self) -> int:
         """What the slot was told."""
         with connect(self.source) as connection:

@@ -25,6 +25,7 @@ from bridge.cli import (
     parking,
     serving,
     trying,
+    validating,
     wiping,
 )
 from bridge.errors import BridgeError
@@ -59,6 +60,7 @@ app.command(rich_help_panel=RUNNING)(serving.serve)
 app.command(rich_help_panel=RUNNING)(changing.pause)
 app.command(rich_help_panel=RUNNING)(changing.resume)
 app.command(rich_help_panel=LOOKING)(following.status)
+app.command(rich_help_panel=LOOKING)(validating.validate)
 app.command(rich_help_panel=LOOKING)(ending.slots)
 app.command(rich_help_panel=LOOKING)(bundling.bundle)
 app.command(rich_help_panel=CHANGING)(altering.add)

@@ -342,7 +342,7 @@ def _stored(body: bytes) -> Stored:
     """The memory of an answer. Raises TargetUnavailable for what no Engram would say."""
     with _in_its_form("a memory"):
         memory = json.loads(body)
-        return Stored(memory["id"], memory["content"])
+        return Stored(memory["id"], memory["content"], memory.get("confidence"), memory.get("timestamp"))
 
 
 def _unit(vector: Any) -> Any:

@@ -18,6 +18,7 @@ from bridge.ledger import books, numbering, rewriting, tables
 from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.ledger.rewriting import SearchProgress
+from bridge.ledger.rows import among
 from bridge.ledger.store import Store
 from bridge.lsn import Lsn, make_version, split_version
 from bridge.memories import Key
@@ -186,11 +187,13 @@ class Ledger(Store):
             return books.resolve_lookups(connection, lookups)
 
     @waits
-    def edges_of(self, table: int) -> list[tuple[str, str, int, str | None]]:
-        """All edges of a table's rows: key, constraint, the parent's table and key (None while it is not known)."""
+    def edges_of(self, table: int, keys: Sequence[str] | None = None) -> list[tuple[str, str, int, str | None]]:
+        """The edges of a table's rows, or of these: key, constraint, the parent's table and key (None while it is not known)."""
         e = tables.edges.c
         query = select(e.key, e.constraint_name, e.parent, e.parent_key).where(e.tbl == table)
         with self.reading() as connection:
+            if keys is not None:
+                query = query.where(among(connection, e.key, keys))
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     @waits

@@ -220,9 +220,10 @@ class Serving:
 
     # validations
 
-    def ask_validation(self, who: str, detail: Mapping[str, Any]) -> int:
-        """Ask the running bridge for a validation; answers its number."""
-        row = {"asked": time.time(), "who": who, "detail": json.dumps(dict(detail))}
+    def ask_validation(self, who: str, detail: Mapping[str, Any], *, begun: bool = False) -> int:
+        """Ask the running bridge for a validation, or note one that the caller does himself; answers its number."""
+        now = time.time()
+        row = {"asked": now, "who": who, "detail": json.dumps(dict(detail)), "began": now if begun else None}
         with self._ledger.shared() as connection:
             answer = connection.execute(tables.validations.insert().values(**row).returning(tables.validations.c.id))
             return int(answer.scalar_one())
@@ -240,11 +241,12 @@ class Serving:
             for r in rows
         ]
 
-    def begin_validation(self, number: int) -> None:
-        """It is under way."""
+    def begin_validation(self, number: int, detail: Mapping[str, Any] | None = None) -> None:
+        """It is under way; `detail` in place of what was asked, where more is known now."""
         v = tables.validations
+        values = {"began": time.time()} | ({} if detail is None else {"detail": json.dumps(dict(detail))})
         with self._ledger.shared() as connection:
-            connection.execute(update(v).where(v.c.id == number).values(began=time.time()))
+            connection.execute(update(v).where(v.c.id == number).values(**values))
 
     def end_validation(self, number: int, result: Mapping[str, Any]) -> None:
         """It has ended; `result["clean"]` says whether nothing was found."""

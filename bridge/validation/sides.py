@@ -1,0 +1,138 @@
+"""The sides that are compared, read in pages: PostgreSQL by key, Engram by id, and what the ledger says; and the frontier."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from bridge.changes import Row
+from bridge.errors import Fatal, MappingError
+from bridge.keys import join_key
+from bridge.ledger import Ledger
+from bridge.lsn import Lsn
+from bridge.mapping import Mapping, TablePlan
+from bridge.origin import Rows, open_rows
+from bridge.ports import Target
+from bridge.source_queries import Source
+from snapshot.chunks import reached, read_chunk
+from snapshot.keys import column_list, relation
+from snapshot.plan import Chunk
+from snapshot.refresh import Refresher
+from snapshot.texts import copy_rows
+
+PAGE = 500
+POLL_SECONDS = 0.1
+FLUSH_SECONDS = 3.0
+"""When the frontier stands still for so long, the source is asked to flush what a fence waits for."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class Sides:
+    """Everything that a validation reads. It writes to none of them.
+
+    `target` is its own client, so that no proof waits behind it. `patience`: seconds that the frontier may take to pass a fence.
+    `ending`: True when it is to end early. `current`: the plan that is in force for a table now.
+    """
+
+    ledger: Ledger
+    target: Target
+    mapping: Mapping
+    origin: Rows
+    reader: Refresher
+    ledger_id: str
+    default_when: float
+    confidence: float
+    url: str
+    patience: float = 120.0
+    ending: Callable[[], bool] = lambda: False
+    current: Callable[[TablePlan], bool] = lambda _plan: True
+    _flushed: float = 0.0
+
+    def frontier(self) -> Lsn:
+        """The proven position."""
+        return int(self.ledger.facts().get("proven", 0))
+
+    def passed(self, fence: Lsn) -> bool:
+        """Wait until the frontier has passed; False when nobody moves it, patience has ended or all is to end."""
+        deadline = time.monotonic() + self.patience
+        began = time.monotonic()
+        while not self.ending():
+            if self.frontier() >= fence:
+                return True
+            now = time.monotonic()
+            if now >= deadline or self.ledger.held_by() is None:
+                return False
+            if now - began >= FLUSH_SECONDS and now - self._flushed >= FLUSH_SECONDS:
+                self._flushed = now
+                self._flush()
+            time.sleep(POLL_SECONDS)
+        return False
+
+    def _flush(self) -> None:
+        try:
+            Source(self.url).flush()
+        except Fatal:  # messages may be refused to this role; then somebody's commit, or a keepalive, has to do
+            return
+
+    # PostgreSQL
+
+    def keys(self, plan: TablePlan) -> tuple[set[str], int, Lsn]:
+        """All keys of a table by one statement, how many rows can have none, and a position that covers what it saw."""
+        found: set[str] = set()
+        without = 0
+        with open_rows(self.origin, "engram-bridge validate") as connection:
+            for values in self._key_rows(connection, plan):
+                try:
+                    found.add(plan.key_of(values) if plan.keyless else join_key([_text(value) for value in values]))
+                except MappingError:
+                    without += 1
+            return found, without, reached(connection)
+
+    def _key_rows(self, connection: psycopg.Connection, plan: TablePlan) -> Iterator[Row]:
+        if plan.keyless:
+            return read_chunk(connection, plan.table, Chunk(0, None, None))
+        query = sql.SQL("select {} from {}").format(column_list(plan.table.key), relation(plan.table))
+        return copy_rows(connection, query)
+
+    def rows(self, plan: TablePlan, keys: Sequence[str]) -> tuple[dict[str, Row], Lsn]:
+        """The rows of these keys that exist now, and a position taken after they were read. Raises SourceUnavailable."""
+        if plan.keyless:
+            return self._rows_without_key(plan, set(keys))
+        texts = {plan.key_values(key): key for key in keys}
+        reading = self.reader.read(plan.table, list(texts))
+        return {texts[key]: row for key, row in reading.rows.items()}, reading.lsn
+
+    def _rows_without_key(self, plan: TablePlan, wanted: set[str]) -> tuple[dict[str, Row], Lsn]:
+        found = {}
+        with open_rows(self.origin, "engram-bridge validate") as connection:
+            for row in read_chunk(connection, plan.table, Chunk(0, None, None)):
+                key = plan.key_of(row)
+                if key in wanted:
+                    found[key] = row
+            return found, reached(connection)
+
+    def position(self) -> Lsn:
+        """A position that covers everything that could be seen before."""
+        with open_rows(self.origin, "engram-bridge validate") as connection:
+            return reached(connection)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise MappingError("a key without a text")
+    return value
+
+
+def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[list[Item]]:
+    """In portions."""
+    iterator = iter(items)
+    while page := list(islice(iterator, size)):
+        yield page
