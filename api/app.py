@@ -8,7 +8,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import problems, rows
+from api import control, operator, problems, rows
 from api.access import Access, require_safe
 from api.counting import Counting
 from api.engram import EngramReads
@@ -44,6 +44,8 @@ def create_app(settings: Config) -> FastAPI:
     app.state.tenants = Tenants({name: table.tenant for name, table in settings.tables.items()})
     problems.install(app)
     # Fixed paths stand before those with a table's name.
+    app.include_router(operator.router)
+    app.include_router(control.router)
     app.include_router(rows.router)
     if settings.serve.access_log:
         app.add_middleware(Journal)
@@ -82,4 +84,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await tables.open()
         app.state.ledger, app.state.serving, app.state.counting = ledger, Serving(ledger), counting
         app.state.proxy = Proxy(settings, ledger=asked, engram=engram, postgres=postgres, tables=tables, counting=counting)
+        app.state.operator = await stack.enter_async_context(operator.Operator(settings, ledger).open())
         yield

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from bridge.cli.options import AsJson, ConfigFile, LedgerOnly, open_book
 from bridge.console import console as make_console
-from bridge.errors import ConfigError
-from bridge.ledger import Ledger
+from bridge.cutover import me
+from bridge.parking import chosen, parked, retry
 
 ParkedKey = Annotated[
     str, typer.Argument(metavar="TABLE/KEY", help="The key as `parked list` shows it, such as public.customers/9; or `all`.")
@@ -25,15 +25,15 @@ def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: A
     rows = [
         {
             "id": f"{label}/{key[1]}",
-            "reason": parked.reason,
-            "detail": parked.detail,
-            "version": parked.version,
-            "since": parked.since,
-            "attempts": parked.attempts,
-            "retry_at": parked.retry_at,
-            "dropped": parked.dropped,
+            "reason": waiting.reason,
+            "detail": waiting.detail,
+            "version": waiting.version,
+            "since": waiting.since,
+            "attempts": waiting.attempts,
+            "retry_at": waiting.retry_at,
+            "dropped": waiting.dropped,
         }
-        for label, key, parked in _parked(book)
+        for label, key, waiting in parked(book)
     ]
     book.close()
     if as_json:
@@ -49,36 +49,22 @@ def parked_list(config: ConfigFile = None, ledger: LedgerOnly = None, as_json: A
     return 0
 
 
-def _parked(book: Ledger) -> list[tuple[str, tuple[int, str], Any]]:
-    labels = {record.number: record.label for record in book.generations()}
-    return [(labels[key[0]], key, parked) for key, parked in book.parked_keys() if key[0] in labels]
-
-
-def _chosen(book: Ledger, name: str) -> list[tuple[tuple[int, str], Any]]:
-    found = [(key, parked) for label, key, parked in _parked(book) if name in ("all", f"{label}/{key[1]}")]
-    if not found and name != "all":
-        raise ConfigError(f"{name} is not parked", hint="See `engram-bridge parked list`.")
-    return found
-
-
 def parked_retry(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Read the row again and write it; done by the running bridge, or by the next run."""
     book = open_book(config, ledger)
-    chosen = _chosen(book, name)
-    for key, _parked_key in chosen:
-        book.request("retry", key)
+    many = retry(book, name, who=me())
     running = book.held_by()
     book.close()
-    make_console().print(f"{len(chosen)} key(s) will be read again by {'the running bridge' if running else 'the next run'}")
+    make_console().print(f"{many} key(s) will be read again by {'the running bridge' if running else 'the next run'}")
     return 0
 
 
 def parked_drop(name: ParkedKey, config: ConfigFile = None, ledger: LedgerOnly = None) -> int:
     """Stop waiting for it: Engram keeps what it has of this key, until its next change is applied."""
     book = open_book(config, ledger)
-    chosen = _chosen(book, name)
-    for key, _parked_key in chosen:
+    found = chosen(book, name)
+    for _label, key, _waiting in found:
         book.drop_parked(key)
     book.close()
-    make_console().print(f"{len(chosen)} key(s) dropped")
+    make_console().print(f"{len(found)} key(s) dropped")
     return 0

@@ -1,0 +1,188 @@
+"""The operator's page in a real Chromium, over a running bridge, a real PostgreSQL and the sandbox Engram."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import chromium, served
+from tests.conftest import Server, fresh_database
+from tests.rig import Rig
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SHOP = f"""
+create table orders (id int primary key, note text);
+insert into orders select g, 'note ' || g from generate_series(1, 40) g;
+create table "{HOSTILE}" (id int primary key, note text);
+insert into "{HOSTILE}" values (1, '<script>alert(2)</script>');
+"""
+REFUSAL = "status of 409"
+"""Chromium tells of each answer that is no success; the one to a refused change is meant."""
+
+LONG, AT_ONCE = 60_000, 5_000
+"""Milliseconds: for what waits for the bridge, and for what the page has to show at once."""
+
+
+@dataclass
+class Site:
+    """A page, what it looks at, and what its console said."""
+
+    rig: Rig
+    address: str
+    browser: Browser
+    page: Page
+    said: list[str] = field(default_factory=list)
+
+    def table(self, name: str) -> str:
+        """The selector of a table's line."""
+        return f'#tables > li[data-table="{name}"]'
+
+    def read(self, count: int) -> None:
+        """Reads through the proxy, as an application would send them."""
+        for number in range(count):
+            with urllib.request.urlopen(f"{self.address}/v1/orders/{number % 40 + 1}", timeout=10) as answer:
+                assert answer.status == 200
+
+
+@pytest.fixture(scope="module")
+def site(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One bridge, one proxy, one browser for all tests here: each leaves them as it found them."""
+    folder: Path = tmp_path_factory.mktemp("page")
+    databases = fresh_database(postgres)
+    rig = Rig(folder, next(databases), cutover={"steady": 0, "min_shadow_reads": 0, "automatic_return": False})
+    try:
+        with chromium() as browser:
+            rig.sql(SHOP)
+            rig.start()
+            rig.wait_until_proven()
+            with served(rig.file, folder) as address:
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                found = Site(rig, address, browser, page)
+                page.on("console", lambda message: found.said.append(f"{message.type}: {message.text}"))
+                page.on("pageerror", lambda error: found.said.append(f"error: {error}"))
+                page.on("dialog", lambda dialog: found.said.append(f"dialog: {dialog.message}"))
+                page.goto(address)
+                expect(page.locator("#headline")).to_have_text("All is well. Nothing needs you.", timeout=LONG)
+                yield found
+                assert [line for line in found.said if REFUSAL not in line] == [], "the browser's console"
+    finally:
+        rig.close()
+        databases.close()
+
+
+def test_numbers_move(site: Site) -> None:
+    """What the application writes and reads is seen without anybody asking for it."""
+    page = site.page
+    received = page.locator("#positions .lsn").first.inner_text()
+    site.rig.sql("insert into orders select g, 'more' from generate_series(101, 150) g")
+    expect(page.locator(f"{site.table('public.orders')} .cell.rows")).to_have_text("90", timeout=LONG)
+    expect(page.locator("#positions .lsn").first).not_to_have_text(received, timeout=LONG)
+    site.read(30)
+    expect(page.locator("#node-proxy .facts dd").nth(1)).to_have_text(re.compile(r"3\d · 100 %"), timeout=LONG)
+    expect(page.locator("#node-bridge .facts dd").nth(1)).to_have_text(re.compile("ms|s$"), timeout=LONG)
+
+
+def test_a_hostile_table_name_is_text(site: Site) -> None:
+    """A table may be called like markup; the page shows its name, and so does the summary for those without JavaScript."""
+    line = site.page.locator("#tables > li").filter(has_text=HOSTILE)
+    expect(line).to_have_count(1)
+    expect(site.page.locator("main img[src=x]")).to_have_count(0)
+    with urllib.request.urlopen(site.address, timeout=10) as answer:
+        markup, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    assert HOSTILE not in markup
+    assert "&lt;img src=x onerror=alert(1)&gt;" in markup
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_share_is_refused_with_its_gates_and_forced_with_a_reason(site: Site) -> None:
+    """Closed gates are shown with what to do; with a reason it goes on, and the audit trail has it. Back needs no gate."""
+    page, line = site.page, site.page.locator(site.table("public.orders"))
+    line.locator(".open").click()
+    line.locator(".choice", has_text="Engram").click()
+    line.locator("input[type=number]").fill("25")
+    line.get_by_role("button", name="Change…").click()
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("public.orders: postgres → engram 25 %")
+    dialog.get_by_role("button", name="Change").click()
+    expect(dialog.locator(".refused")).to_contain_text("validation")
+    expect(dialog.locator(".refused .remedy").first).not_to_be_empty()
+    expect(line.locator(".mode")).to_have_text("postgres")
+    dialog.locator("#why").fill("the test says so")
+    dialog.locator("#force").check()
+    dialog.get_by_role("button", name="Try again").click()
+    expect(line.locator(".mode")).to_have_text("engram 25 %", timeout=AT_ONCE)
+    expect(page.locator("#audit")).to_contain_text("postgres → engram 25 %, forced past", timeout=AT_ONCE)
+    expect(page.locator("#audit")).to_contain_text("the test says so")
+    line.locator(".choice", has_text="PostgreSQL").click()
+    line.get_by_role("button", name="Change…").click()
+    dialog.get_by_role("button", name="Change").click()
+    expect(line.locator(".mode")).to_have_text("postgres", timeout=AT_ONCE)
+    line.locator(".open").click()
+
+
+def test_the_keyboard_reaches_everything(site: Site) -> None:
+    """From the top: the skip link, then each table's line, which opens by a key; in it mode and share."""
+    page = site.page
+    page.goto(site.address)
+    expect(page.locator("#headline")).to_be_visible(timeout=LONG)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    line = page.locator(site.table("public.orders"))
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('li[data-table]')?.dataset.table") == "public.orders":
+            break
+    expect(line.locator(".open")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(line.locator("input[type=radio]:checked")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(line.locator("input[value=shadow]")).to_be_checked()
+    page.keyboard.press("Tab")
+    expect(line.locator("input[type=range]")).to_be_focused()
+    line.get_by_role("button", name="Undo").click()
+    line.locator(".open").click()
+
+
+def test_a_phone_has_no_horizontal_scroll(site: Site) -> None:
+    """390 pixels hold it all, with a table open, in the dark; what is there at the first paint is there within a second."""
+    context = site.browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark", reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(site.address)
+    expect(page.locator("#headline")).to_be_visible(timeout=LONG)
+    page.locator(f"{site.table('public.orders')} .open").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
+def test_it_is_read_without_scripts(site: Site) -> None:
+    """The server writes the essential facts into the page."""
+    context = site.browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.address)
+    expect(page.locator("#summary")).to_contain_text("All is well")
+    expect(page.locator("#summary")).to_contain_text("public.orders")
+    context.close()
+
+
+def test_a_killed_target_turns_red_and_green_again(site: Site) -> None:
+    """Within five seconds the page says what is wrong, since when and what to do; and when it is over, that all is well."""
+    page = site.page
+    site.rig.engram.kill()
+    expect(page.locator("#node-target")).to_have_attribute("data-level", "bad", timeout=AT_ONCE)
+    expect(page.locator("#verdict")).to_have_attribute("data-level", "bad", timeout=AT_ONCE)
+    trouble = page.locator("#troubles > li").first
+    expect(trouble).to_contain_text("Engram cannot be reached")
+    expect(trouble.locator("time")).to_contain_text("since")
+    expect(trouble.locator(".do")).to_be_visible()
+    expect(page.locator("#node-proxy")).to_have_attribute("data-level", "good")
+    site.rig.engram.start()
+    expect(page.locator("#node-target")).to_have_attribute("data-level", "good", timeout=LONG)
+    expect(page.locator("#headline")).to_have_text("All is well. Nothing needs you.", timeout=LONG)
