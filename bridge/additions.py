@@ -7,12 +7,13 @@ import psycopg
 from bridge.check import Finding, source_findings
 from bridge.check_plugin import plugin_findings
 from bridge.choices import Choices
+from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.explain import nearest
 from bridge.facts import Facts
 from bridge.ledger import Generations, Ledger
-from bridge.mapping import TablePlan, compile_mapping
+from bridge.mapping import TablePlan
 from bridge.preflight_source import SourceAnswers, collect_source
 from bridge.schema import Table
 from bridge.selection import names_of, select, table_options

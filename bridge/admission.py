@@ -14,11 +14,12 @@ from bridge.check import Finding, source_findings
 from bridge.check_failover import failover_findings
 from bridge.check_places import place_findings
 from bridge.check_plugin import plugin_findings
+from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.errors import CheckFailed, ConfigError, LedgerError, LedgerUnavailable
 from bridge.facts import Facts, FailoverFacts, LedgerFacts
 from bridge.ledger.holder import held_by_another
-from bridge.mapping import Identity, compile_mapping
+from bridge.mapping import Identity
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts
 from bridge.preflight_source import SourceAnswers, collect_source

@@ -19,6 +19,7 @@ from bridge.blame import Blame, company
 from bridge.comparison import compare_space
 from bridge.errors import TargetUnavailable, Transient
 from bridge.frontier import Token
+from bridge.items import Results
 from bridge.memories import Key
 from bridge.rewriting import Rewriting
 from bridge.sweep import sweep_table
@@ -239,25 +240,25 @@ class Lane:
     def _batch_step(self, works: list[Work]) -> float:
         """One batch, recorded; the seconds that it took."""
         started = self.shop.clock()
-        batch = StepBatch(self.shop, self.space, works, pristine=self.pristine, live=self.live)
+        batch = StepBatch(works, Results(self.shop, self.space, self.live), pristine=self.pristine)
         try:
             batch.run()
-            self._blame.succeeded(wrote=any(outcome.entry is not None for outcome in batch.outcomes))
+            self._blame.succeeded(wrote=any(outcome.entry is not None for outcome in batch.results.outcomes))
         except TargetUnavailable as error:
             if self._blame.failed(self.shop, works) is None:
                 self.put_back(works)
                 raise
-            batch = StepBatch(self.shop, self.space, works, live=self.live)
+            batch = StepBatch(works, Results(self.shop, self.space, self.live))
             batch.give_up(str(error))
         except Transient:
             self.put_back(works)
             raise
-        self.live = batch.live
+        self.live = batch.results.live
         seconds = self.shop.clock() - started
-        for work in batch.deferred:
+        for work in batch.results.deferred:
             self.put(work)
-        self.shop.recorder.commit(batch.outcomes, batch.counters)
-        batch.tell()
+        self.shop.recorder.commit(batch.results.outcomes, batch.results.counters)
+        batch.results.tell()
         for plan in batch.lost.values():
             self.shop.lost(plan)
         return seconds

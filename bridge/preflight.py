@@ -19,11 +19,12 @@ from bridge.check_plugin import plugin_findings
 from bridge.check_report import Report, TableSummary
 from bridge.check_server import server_findings
 from bridge.check_sql import script
+from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.embedding.profiles import HASHING
 from bridge.errors import BridgeError, CheckFailed, Transient
 from bridge.facts import Facts, LedgerFacts, RoleFacts, TableFacts
-from bridge.mapping import Identity, Mapping, compile_mapping
+from bridge.mapping import Identity, Mapping
 from bridge.models import other_model
 from bridge.postgres import connect
 from bridge.preflight_ledger import ledger_facts

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from bridge import renewal
+from bridge.acts import Acts
 from bridge.admission import admit
 from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
 from bridge.alterations import Alterations
@@ -27,17 +28,14 @@ from bridge.fullness import Warden
 from bridge.heartbeat import Heartbeat
 from bridge.housekeeping import Housekeeping
 from bridge.intake import Intake
-from bridge.keeper import GONE, KEYLESS, NO_KEY, TableKeeper
+from bridge.keeper import TableKeeper
 from bridge.lane import Lane
 from bridge.ledger import (
     FILLING,
-    RESYNC_ASKED,
-    RESYNC_BEHIND,
     RESYNC_LOADING,
     RETIRED,
     SERVING,
     Ledger,
-    known_too,
     resyncing,
 )
 from bridge.lookout import Lookout
@@ -51,6 +49,7 @@ from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
+from bridge.restoring import begin_resyncs, restore
 from bridge.resyncing import Resyncing
 from bridge.slot_watch import SlotWatch
 from bridge.source_queries import Source
@@ -61,14 +60,10 @@ from bridge.wiring import (
     Plan,
     SourceFacts,
     SourceSetup,
-    changed_columns,
-    column_facts,
-    links_fact,
     make_plan,
     open_embedders,
     open_ledger,
     open_target,
-    unfit,
 )
 from bridge.workshop import Workshop
 from snapshot.loader import Loader
@@ -216,7 +211,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)
             note_makings(ledger, plan.mapping.numbered.values())
-            _begin_resyncs(ledger, plan)
+            begin_resyncs(ledger, plan)
             if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
@@ -225,27 +220,6 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
     except BaseException:
         ledger.close()
         raise
-
-
-def _begin_resyncs(ledger: Ledger, plan: Plan) -> None:
-    """Tables that are asked to be loaded again are new ones from here on, stopped ones too if they can be carried now.
-
-    What a stopped table has missed was committed before this start, but may not be visible yet: hence the barrier, once more.
-    """
-    facts = ledger.facts()
-    for record in ledger.tables():
-        table_plan = plan.mapping.plans.get(record.label)
-        if facts.get(f"resync:{record.number}") not in (RESYNC_ASKED, RESYNC_BEHIND) or table_plan is None:
-            continue
-        reason = NO_KEY if table_plan.keyless else unfit(table_plan)
-        if reason is not None:
-            ledger.drop_fact(f"resync:{record.number}")
-            logger.error("a table cannot be loaded again: %s: %s", record.label, reason, extra={"table": record.label})
-            continue
-        ledger.drop_fact("barrier")
-        ledger.drop_fact(f"shape:{record.number}")  # whatever it was: what is there now is read
-        ledger.begin_again(record.number, column_facts(table_plan.table))
-        logger.info("a table is loaded again", extra={"table": record.label})
 
 
 def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:
@@ -305,7 +279,7 @@ def _assemble(
         retry_last=config.parked.retry_last,
     )
     pool = LanePool(shop, threads=LANE_THREADS)
-    resyncs = _restore(ledger, shop, plan)
+    resyncs = restore(ledger, shop, plan)
     _add_lanes(ledger, shop, pool, spaces)
     keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
@@ -354,7 +328,7 @@ def _assemble(
     lookout.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
     resync.adoption.begin()
-    alterations = Alterations(config, ledger, shop, pool, loader, keeper, settled=lambda: watch.repaired)
+    alterations = Alterations(Acts(config, ledger, shop, pool, loader, keeper), settled=lambda: watch.repaired)
     heartbeat = housekeeping.heartbeat = Heartbeat(
         origin,
         frontier,
@@ -365,58 +339,6 @@ def _assemble(
     heartbeat.history.extend(ledger.gauges().get(HISTORY, ([], 0.0))[0] or [])
     parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat)
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
-
-
-def _restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
-    """Floors, stopped tables and unfinished resyncs from the ledger; tables that have changed while nobody watched."""
-    facts = ledger.facts()
-    resyncs = {int(name.split(":")[1]) for name in facts if name.startswith("resync:")}
-    for record in ledger.generations():
-        if record.floor:
-            shop.floors[record.number] = record.floor
-        if record.state == "stopped":
-            shop.stopped[record.number] = record.reason or ""
-        table_plan = plan.mapping.numbered.get(record.number)
-        if record.state == "stopped":
-            continue
-        if table_plan is None:
-            reason = f"{GONE}, or the configuration leaves it out (engram-bridge remove forgets its memories)"
-            ledger.set_table(record.number, state="stopped", reason=reason)
-            logger.error("a table is stopped: %s: %s", record.label, reason, extra={"table": record.label})
-            continue
-        if record.state == "new":
-            continue
-        broken, changed = changed_columns(record, table_plan)
-        broken = broken or unfit(table_plan) or (KEYLESS if changed and table_plan.keyless else None)
-        if broken is not None:
-            ledger.set_table(record.number, state="stopped", reason=broken)
-            shop.stopped[record.number] = broken
-            logger.error("a table is stopped: %s: %s", record.label, broken, extra={"table": record.label})
-        elif changed:
-            logger.info("carried columns are other ones", extra={"table": record.label, "columns": sorted(changed)})
-            name = f"resync:{record.number}"
-            ledger.put_facts({name: known_too(facts.get(name))})  # first: a kill between must not forget it
-            ledger.set_table(record.number, columns=column_facts(table_plan.table))
-            resyncs.add(record.number)
-    return resyncs | _relinked(ledger, plan)
-
-
-def _relinked(ledger: Ledger, plan: Plan) -> set[int]:
-    """Tables whose foreign keys, or the values they are found by, are others than those of the last run."""
-    facts = ledger.facts()
-    states = {record.number: record.state for record in ledger.generations()}
-    changed = set()
-    for table_plan in plan.mapping.numbered.values():
-        known, now = facts.get(f"links:{table_plan.number}"), links_fact(table_plan)
-        if known == now:
-            continue
-        news = {f"links:{table_plan.number}": now}
-        if known is not None and states[table_plan.number] in ("loading", "loaded") and not table_plan.keyless:
-            logger.info("foreign keys are other ones", extra={"table": table_plan.table.label})
-            news[f"resync:{table_plan.number}"] = known_too(facts.get(f"resync:{table_plan.number}"))
-            changed.add(table_plan.number)
-        ledger.put_facts(news)
-    return changed
 
 
 def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.adoption import wipe
+from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.errors import ConfigError, LedgerError
-from bridge.mapping import Identity, compile_mapping
+from bridge.mapping import Identity
 from bridge.postgres import connect, translated
 from bridge.preflight_ledger import ledger_facts
 from bridge.selection import select, table_options

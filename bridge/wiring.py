@@ -18,13 +18,14 @@ import psycopg
 
 from bridge.check import key_findings, other_spaces
 from bridge.choices import Choices
+from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.embedding import Embedders, open_cache
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import BridgeError, ConfigError, LedgerError
 from bridge.facts import TableFacts
 from bridge.ledger import FILLING, Generations, Ledger, TableRecord
-from bridge.mapping import Identity, Mapping, TablePlan, compile_mapping
+from bridge.mapping import Identity, Mapping, TablePlan
 from bridge.postgres import connect, flush_position, translated
 from bridge.schema import Catalog, Table
 from bridge.selection import loosened, select, table_options

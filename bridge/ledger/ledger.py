@@ -19,12 +19,13 @@ from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, PENDING, RESYNC_LOADING, SERVING, STALE, Batch, ChunkRecord, TableRecord
 from bridge.ledger.rewriting import SearchProgress
 from bridge.ledger.rows import among
-from bridge.ledger.store import Store
+from bridge.ledger.targets import Targets
+from bridge.ledger.waiting import Waiting
 from bridge.lsn import Lsn, make_version, split_version
 from bridge.memories import Key
 
 
-class Ledger(Store):
+class Ledger(Targets, Waiting):
     """An open ledger. Methods may be called from any thread; those that write, by the holder only, save `request`."""
 
     # facts
@@ -283,125 +284,6 @@ class Ledger(Store):
         with self.writing() as connection:
             done = connection.execute(delete(tables.memories).where(m.tbl == table, ~m.live, m.version < below))
             return int(done.rowcount)
-
-    # spaces and epochs
-
-    @waits
-    def space(self, name: str) -> tuple[bool, str] | None:
-        """Whether it was empty when this ledger began, and the epoch it was last compared in."""
-        s = tables.spaces.c
-        with self.reading() as connection:
-            row = connection.execute(select(s.pristine, s.repaired).where(s.name == name)).one_or_none()
-        return (row[0], row[1]) if row else None
-
-    @waits
-    def spaces(self) -> list[str]:
-        """The names of all spaces that were ever used."""
-        with self.reading() as connection:
-            return list(connection.execute(select(tables.spaces.c.name).order_by(tables.spaces.c.name)).scalars())
-
-    @waits
-    def rewritten(self, name: str) -> int:
-        """The number of the epoch that a space was last written through in; 0: in none, or it is not known."""
-        query = select(tables.spaces.c.rewritten).where(tables.spaces.c.name == name)
-        with self.reading() as connection:
-            return connection.execute(query).scalar() or 0
-
-    @waits
-    def put_space(
-        self, name: str, *, pristine: bool | None = None, repaired: str | None = None, rewritten: int | None = None
-    ) -> None:
-        """Note a space, or that it was compared, or written through."""
-        values: dict[str, Any] = {}
-        if pristine is not None:
-            values["pristine"] = pristine
-        if repaired is not None:
-            values["repaired"] = repaired
-        if rewritten is not None:
-            values["rewritten"] = rewritten
-        with self.writing() as connection:
-            changed = connection.execute(update(tables.spaces).where(tables.spaces.c.name == name).values(**values))
-            if changed.rowcount == 0:
-                connection.execute(tables.spaces.insert().values(name=name, **{"pristine": False, "repaired": "", **values}))
-
-    @waits
-    def put_epoch(self, epoch: str, *, seen: float | None = None, repaired: float | None = None) -> int:
-        """Note that the target started, or that all was compared since. Answers the number of this start."""
-        e = tables.epochs.c
-        with self.writing() as connection:
-            last = connection.execute(select(e.number, e.epoch).order_by(e.number.desc()).limit(1)).one_or_none()
-            number = last[0] if last else 0
-            if last is None or last[1] != epoch:
-                number += 1
-                connection.execute(tables.epochs.insert().values(number=number, epoch=epoch, seen=seen or time.time()))
-            if repaired is not None:
-                connection.execute(update(tables.epochs).where(e.epoch == epoch).values(repaired=repaired))
-        return int(number)
-
-    @waits
-    def epochs(self) -> list[tuple[str, float, float | None]]:
-        """The target's starts: epoch, when seen, when all was compared."""
-        e = tables.epochs.c
-        with self.reading() as connection:
-            return [tuple(row) for row in connection.execute(select(e.epoch, e.seen, e.repaired).order_by(e.number))]
-
-    # what waits
-
-    @waits
-    def parked_keys(self, *, due: float | None = None) -> list[tuple[Key, Parked]]:
-        """All parked keys, or those whose time to be tried again has come."""
-        p = tables.parked.c
-        query = select(tables.parked).order_by(p.since)
-        if due is not None:
-            query = query.where(p.retry_at <= due, ~p.dropped)
-        with self.reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            (
-                (r.tbl, r.key),
-                Parked(r.reason, r.detail, r.version, r.xid, r.since, r.attempts, r.retry_at, r.dropped),
-            )
-            for r in rows
-        ]
-
-    @waits
-    def parked_count(self) -> int:
-        """How many keys are parked, those aside that were dropped."""
-        with self.reading() as connection:
-            return (
-                connection.execute(select(func.count()).select_from(tables.parked).where(~tables.parked.c.dropped)).scalar() or 0
-            )
-
-    @waits
-    def drop_parked(self, key: Key) -> None:
-        """Stop waiting for a key: PostgreSQL answers for it until its next change is proven."""
-        p = tables.parked.c
-        with self.writing() as connection:
-            connection.execute(update(tables.parked).where(p.tbl == key[0], p.key == key[1]).values(dropped=True, retry_at=None))
-
-    @waits
-    def request(self, verb: str, key: Key) -> None:
-        """Ask the running bridge, in another process, to do something with a key."""
-        with self.writing() as connection:
-            connection.execute(tables.requests.insert().values(verb=verb, tbl=key[0], key=key[1], made=time.time()))
-
-    def take_requests(self) -> list[tuple[str, Key]]:
-        """What was asked since the last call."""
-        found = self._requests()
-        if found:
-            self._drop_requests(found[-1][0])  # asked again after a lost answer, it finds none: what was read must stay
-        return [(verb, key) for _id, verb, key in found]
-
-    @waits
-    def _requests(self) -> list[tuple[int, str, Key]]:
-        with self.reading() as connection:
-            rows = connection.execute(select(tables.requests).order_by(tables.requests.c.id)).all()
-        return [(row.id, row.verb, (row.tbl, row.key)) for row in rows]
-
-    @waits
-    def _drop_requests(self, last: int) -> None:
-        with self.writing() as connection:
-            connection.execute(delete(tables.requests).where(tables.requests.c.id <= last))
 
     # figures
 

@@ -20,11 +20,12 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from bridge.changes import UNCHANGED, Begin, Commit, Event, Heartbeat, Relation, RelationSeen, Row, RowChange, Truncated
+from bridge.changes import Event, Heartbeat, Relation, RelationSeen, RowChange
 from bridge.postgres import connect
 from cdc import slot as slots
 from cdc import source
 from cdc.source import StreamSource, emit_heartbeat
+from tests.integration.likeness import compare
 from tests.integration.typed_values import COLUMNS, SETUP
 
 SEED = int(os.environ.get("ENGRAM_BRIDGE_TEST_SEED", random.SystemRandom().randrange(10**6)))
@@ -232,112 +233,6 @@ def pair(wal2json_database: str) -> Iterator[Pair]:
 
 # what is compared
 
-UNTOLD = {700, 701, 1700}
-
-
-def facts(event: Event) -> tuple[Any, ...]:
-    """What must be alike of an event, whoever sent it. Ordinals are compared as an order: truncates are split otherwise."""
-    if isinstance(event, Begin):
-        return ("begin", event.commit_lsn, event.commit_time, event.xid)
-    if isinstance(event, Commit):
-        return ("commit", event.commit_lsn, event.end_lsn, event.commit_time)
-    if isinstance(event, RowChange):
-        relation = event.relation
-        identity = [column.name for column in relation.columns if column.is_identity]
-        return ("row", event.kind, relation.oid, relation.label, relation.identity, identity, relation.columns)
-    assert isinstance(event, Truncated)
-    return ("truncate", *sorted(relation.label for relation in event.relations))
-
-
-def relevant(events: Sequence[Event]) -> list[Event]:
-    """Without announcements, keepalives, heartbeats, tables that are not carried, and transactions in which nothing is left."""
-    kept: list[Event] = []
-    for event in events:
-        if isinstance(event, RowChange) and event.relation.label not in BY_LABEL:
-            continue
-        if isinstance(event, Commit):
-            if isinstance(kept[-1], Begin):
-                kept.pop()
-            else:
-                kept.append(event)
-        elif isinstance(event, Begin | RowChange):
-            kept.append(event)
-        elif isinstance(event, Truncated):
-            kept += [Truncated((relation,), event.ordinal) for relation in event.relations]
-    return kept
-
-
-def in_order(events: Sequence[Event]) -> list[Event]:
-    """Truncates of neighbouring ordinals by name: tables that were truncated together come in any order."""
-    result: list[Event] = []
-    run: list[Truncated] = []
-    for event in events:
-        if isinstance(event, Truncated):
-            run.append(event)
-            continue
-        result += sorted(run, key=lambda one: one.relations[0].label)
-        run = []
-        result.append(event)
-    return result + sorted(run, key=lambda one: one.relations[0].label)
-
-
-def alike(ours: RowChange, other: RowChange) -> None:
-    """wal2json's row (`ours`) against pgoutput's: texts equal, but for what wal2json cannot tell.
-
-    - A null of float4, float8 and numeric may be NaN or an infinity: UNCHANGED, and the change says that it is ambiguous.
-    - An old row that names the row that the new one names too is not there; where it is full it always is.
-    - A partition with full identity below a root without: pgoutput's flag is the root's, ours the partition's.
-    """
-    assert (ours.new is None) == (other.new is None)
-    ambiguous = False
-    if ours.new is not None and other.new is not None:
-        for value, wanted, column in zip(ours.new, other.new, ours.relation.columns, strict=True):
-            untold = wanted is None or wanted in ("NaN", "Infinity", "-Infinity")
-            if column.type_oid in UNTOLD and untold:
-                assert value is UNCHANGED, column.name
-                ambiguous = True
-            elif wanted is UNCHANGED and value is not UNCHANGED:
-                assert ours.old_is_full, column.name
-            else:
-                assert value == wanted, column.name
-    assert ours.ambiguous is ambiguous
-    if ours.old is None:
-        assert other.old is None or (
-            not other.old_is_full and _identity(other.old, other.relation) == _identity(other.new, other.relation)
-        )
-        return
-    assert other.old is not None
-    for value, wanted, column in zip(ours.old, other.old, ours.relation.columns, strict=True):
-        if column.type_oid in UNTOLD and value is UNCHANGED:
-            assert wanted is None or wanted in ("NaN", "Infinity", "-Infinity")
-        else:
-            assert value == wanted, column.name
-    assert ours.old_is_full == other.old_is_full or ours.relation.name == "parted"
-
-
-def _identity(row: Row | None, relation: Relation) -> list[Any]:
-    assert row is not None
-    return [value for value, column in zip(row, relation.columns, strict=True) if column.is_identity]
-
-
-def compare(events: dict[str, list[Event]]) -> int:
-    """Everything; answers the number of row changes."""
-    ours, other = (in_order(relevant(events[plugin])) for plugin in ("wal2json", "pgoutput"))
-    assert list(map(facts, ours)) == list(map(facts, other))
-    changes = 0
-    for one, two in zip(ours, other, strict=True):
-        if isinstance(one, RowChange) and isinstance(two, RowChange):
-            alike(one, two)
-            changes += 1
-    ordinals: list[int] = []
-    for event in events["wal2json"]:
-        if isinstance(event, Begin):
-            ordinals = [0]
-        elif isinstance(event, RowChange | Truncated):
-            assert event.ordinal > ordinals[-1], "an ordinal does not grow"
-            ordinals.append(event.ordinal)
-    return changes
-
 
 def test_both_plugins_tell_the_same(pair: Pair) -> None:
     """As many examples as the time allows, on one database that goes on."""
@@ -346,7 +241,7 @@ def test_both_plugins_tell_the_same(pair: Pair) -> None:
 
     def example(transactions: list[list[Step]]) -> None:
         pair.write(transactions)
-        seen["changes"] += compare(pair.read())
+        seen["changes"] += compare(pair.read(), BY_LABEL)
         seen["examples"] += 1
 
     until = time.monotonic() + SECONDS
@@ -368,7 +263,7 @@ def test_tables_are_forgotten_when_there_are_too_many(pair: Pair, monkeypatch: p
     keys = [("parted", (str(n), day)) for n in range(1, 4) for day in ("2024-05-01", "2025-05-01")]
     keys += [("generated", (str(n),)) for n in range(1, 4)]
     pair.write([[Step("insert", table, key, {"note": "a"}) for table, key in keys], [Step("delete", *one) for one in keys]])
-    assert compare(pair.read()) == 2 * len(keys)
+    assert compare(pair.read(), BY_LABEL) == 2 * len(keys)
 
 
 def test_announcements_come_before_what_they_announce(pair: Pair) -> None:
@@ -399,7 +294,7 @@ def test_announcements_come_before_what_they_announce(pair: Pair) -> None:
                     announced[event.relation.label] = event.relation
                 elif isinstance(event, RowChange) and event.relation.label in announced:
                     assert event.relation == announced[event.relation.label]
-        compare(events)
+        compare(events, BY_LABEL)
 
 
 def test_a_partition_that_is_new_attached_detached_or_dropped(pair: Pair) -> None:
@@ -411,14 +306,14 @@ def test_a_partition_that_is_new_attached_detached_or_dropped(pair: Pair) -> Non
         pair.writer.execute("create table parted_0 partition of parted for values from ('2020-01-01') to ('2021-01-01')")
         pair.writer.execute("insert into parted values (1, '2020-05-01', 'made and filled', null)")
     pair.writer.execute("insert into later values (2, '2024-05-01', 'on its own', null)")
-    assert compare(pair.read()) == 1
+    assert compare(pair.read(), BY_LABEL) == 1
     with pair.writer.transaction():
         pair.writer.execute("alter table parted attach partition later for values from ('2024-01-01') to ('2025-01-01')")
         pair.writer.execute("insert into parted values (3, '2024-05-01', 'attached and filled', null)")
-    assert compare(pair.read()) == 1
+    assert compare(pair.read(), BY_LABEL) == 1
     pair.writer.execute("alter table parted detach partition later")
     pair.writer.execute("insert into later values (4, '2024-05-01', 'on its own again', null)")
-    assert compare(pair.read()) == 0
+    assert compare(pair.read(), BY_LABEL) == 0
     pair.writer.execute("insert into parted values (5, '2020-06-01', 'its partition will be dropped', null)")
     pair.writer.execute("drop table parted_0")
     events = pair.read()

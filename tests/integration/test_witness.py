@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.mapping import Identity, TablePlan, compile_mapping
+from bridge.compiling import compile_mapping
+from bridge.mapping import Identity, TablePlan
 from bridge.memories import digest
 from bridge.postgres import connect
 from bridge.sandbox import shop, witness

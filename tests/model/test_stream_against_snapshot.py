@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from bridge.gate import Entry
 from bridge.ledger import Batch, Outcome
 from bridge.memories import Edge
-from tests.model.world import Killed, Op, World
+from tests.model.servers import Killed, Op
+from tests.model.world import World
 
 IDS = st.integers(1, 6)
 TEXTS = st.sampled_from(["a", "b", "c", "same"])

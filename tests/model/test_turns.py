@@ -10,7 +10,8 @@ import pytest
 from bridge.lane import Lane
 from bridge.rewriting import REST_SECONDS, Rewriting
 from bridge.works import Comparison
-from tests.model.world import Op, World
+from tests.model.servers import Op
+from tests.model.world import World
 
 
 @pytest.fixture

@@ -13,47 +13,21 @@ from bridge import capacity
 from bridge.check import Finding, setting, source_findings
 from bridge.check_places import duration, place_findings
 from bridge.check_report import Report, TableSummary
-from bridge.check_server import server_findings
 from bridge.config import Target
 from bridge.errors import RENEW
 from bridge.facts import (
-    EndpointFacts,
     Facts,
     LedgerFacts,
-    OtherRelations,
     PublicationFacts,
     RoleFacts,
-    ServerFacts,
-    SlotFacts,
     SpaceFacts,
     TableFacts,
     TargetFacts,
-    WalFacts,
 )
 from bridge.preflight_target import plain_grpc
-from bridge.schema import Table
 from bridge.selection import names_of
 from bridge.spaces import TableOptions
-
-USERS = Table(1, "public", "users", (), key=("id",), identity_columns=("id",))
-SERVER = ServerFacts(180000, "shop", system_identifier="7", timeline=1)
-ROLE = RoleFacts('o\'neil "x"')
-SLOT = SlotFacts("pgoutput", "shop", confirmed=100)
-MEMBER = frozenset({("public", "users")})
-LEDGER = LedgerFacts("l.db", free=10**12)
-OWN = replace(LEDGER, exists=True, system_identifier="7", timeline=1, database="shop", slot="s", confirmed=100)
-GOOD = Facts("s", "p", SERVER, ROLE, None, None, (TableFacts(USERS, rows=100, spaces=("users",)),), TargetFacts(), LEDGER)
-
-
-def _facts(**parts: object) -> Facts:
-    return replace(GOOD, **parts)  # type: ignore[arg-type]
-
-
-def _table(**parts: object) -> Facts:
-    table_parts = {name: value for name, value in parts.items() if name in Table.__slots__ and name != "rows"}
-    fact_parts = {name: value for name, value in parts.items() if name not in table_parts}
-    table = replace(USERS, **table_parts)  # type: ignore[arg-type]
-    return _facts(tables=(replace(GOOD.tables[0], table=table, **fact_parts),))  # type: ignore[arg-type]
+from tests.unit.good_facts import GOOD, LEDGER, MEMBER, OWN, ROLE, SERVER, SLOT, USERS, facts_with, facts_with_table
 
 
 def _findings(facts: Facts) -> list[Finding]:
@@ -66,210 +40,207 @@ def _told(facts: Facts) -> dict[str, Finding]:
 
 def test_nothing_is_said_against_what_is_right() -> None:
     """A good source, target and ledger give no error and no warning; what spaces cost is told."""
-    for facts in (GOOD, _facts(slot=SLOT, ledger=OWN, publication=PublicationFacts(members=MEMBER))):
+    for facts in (GOOD, facts_with(slot=SLOT, ledger=OWN, publication=PublicationFacts(members=MEMBER))):
         assert [(finding.level, finding.code) for finding in _findings(facts)] == [("info", "space.cost")]
-
-
-ENDPOINT = EndpointFacts(host="db.example", address="203.0.113.9", encrypted=True, verified=True)
-WAL = WalFacts(keep_limit=10**12, rate=1_000_000.0)
-
-
-def test_nothing_is_said_against_a_good_server() -> None:
-    """Reached directly, encrypted and verified, with a clock and limits that serve."""
-    facts = _facts(endpoint=ENDPOINT, wal=WAL, others=OtherRelations())
-    assert [finding.code for finding in server_findings(facts)] == ["storage.estimate"]
-    for host in ("localhost", "127.0.0.1", "::1", ""):
-        assert not list(server_findings(Facts("s", "p", endpoint=EndpointFacts(host=host, address=host))))
-
-
-SERVER_RULES = [
-    (replace(ENDPOINT, servers=2, probed=5), "source.balanced", "error", "5 connections reached 2 different"),
-    (replace(ENDPOINT, pooled=True, moving=True), "source.pooler", "error", "transaction mode"),
-    (replace(ENDPOINT, pooled=True), "source.pooler", "warning", "a pooler is in between"),
-    (replace(ENDPOINT, walsender="no entry"), "source.walsender", "error", "is refused: no entry"),
-    (replace(ENDPOINT, clock_offset=-4.0, clock_error=0.1), "source.clock", "warning", "4.0 s behind"),
-    (replace(ENDPOINT, clock_offset=4.0, clock_error=0.1), "source.clock", "warning", "4.0 s ahead of"),
-    (replace(ENDPOINT, encrypted=False), "source.plain", "warning", "not encrypted"),
-    (replace(ENDPOINT, verified=False), "source.unverified", "info", "nothing proves"),
-    (replace(WAL, keep_limit=None), "source.wal_unlimited", "warning", "without limit"),
-    (replace(WAL, keep_limit=10**9), "source.wal_small", "warning", "behind by 17 min"),
-    (replace(WAL, idle_timeout=7200), "source.idle_timeout", "warning", "away for 2.0 h"),
-    (replace(WAL, sender_timeout=2.0), "source.sender_timeout", "warning", "is 2 s"),
-]
-
-
-@pytest.mark.parametrize(("given", "code", "level", "said"), SERVER_RULES, ids=[rule[1] + "-" + rule[2] for rule in SERVER_RULES])
-def test_what_is_said_of_the_server(given: EndpointFacts | WalFacts, code: str, level: str, said: str) -> None:
-    """Each flaw alone: its code, its level, what it is, and a remedy."""
-    facts = _facts(endpoint=given) if isinstance(given, EndpointFacts) else _facts(wal=given)
-    (finding,) = (one for one in server_findings(facts) if one.code != "storage.estimate")
-    assert (finding.code, finding.level) == (code, level)
-    assert said in finding.what
-    assert finding.remedy
-
-
-def test_a_clock_is_judged_only_beyond_what_is_certain() -> None:
-    """A slow round trip says little about the clock; before 13 there was no limit to set; a standby writes no WAL of its own."""
-    assert not list(server_findings(Facts("s", "p", endpoint=replace(ENDPOINT, clock_offset=4.0, clock_error=3.5))))
-    for facts in (_facts(wal=WalFacts(can_limit=False)), _facts(wal=WalFacts(), server=replace(SERVER, standby=True))):
-        assert [finding.code for finding in server_findings(facts)] == ["storage.estimate"]
 
 
 # facts, code, level, part of what is said, part of the remedy
 RULES = [
-    (_facts(server=replace(SERVER, version=110022)), "source.version", "error", "PostgreSQL 11 is too old", "12 or later"),
-    (_facts(server=replace(SERVER, wal_level="replica")), "source.wal_level", "error", "is replica", "SET wal_level = 'logical'"),
-    (_facts(server=replace(SERVER, standby=True)), "source.standby", "error", "standby", "primary"),
-    (_facts(server=replace(SERVER, slots=(4, 4))), "source.slots", "error", "4 of 4", "max_replication_slots = 8"),
-    (_facts(server=replace(SERVER, senders=(9, 9))), "source.senders", "error", "9 of 9", "max_wal_senders = 13"),
-    (_facts(server=replace(SERVER, encoding="SQL_ASCII")), "source.encoding", "warning", "SQL_ASCII", "UTF8"),
+    (facts_with(server=replace(SERVER, version=110022)), "source.version", "error", "PostgreSQL 11 is too old", "12 or later"),
     (
-        _facts(role=replace(ROLE, replication=False)),
+        facts_with(server=replace(SERVER, wal_level="replica")),
+        "source.wal_level",
+        "error",
+        "is replica",
+        "SET wal_level = 'logical'",
+    ),
+    (facts_with(server=replace(SERVER, standby=True)), "source.standby", "error", "standby", "primary"),
+    (facts_with(server=replace(SERVER, slots=(4, 4))), "source.slots", "error", "4 of 4", "max_replication_slots = 8"),
+    (facts_with(server=replace(SERVER, senders=(9, 9))), "source.senders", "error", "9 of 9", "max_wal_senders = 13"),
+    (facts_with(server=replace(SERVER, encoding="SQL_ASCII")), "source.encoding", "warning", "SQL_ASCII", "UTF8"),
+    (
+        facts_with(role=replace(ROLE, replication=False)),
         "role.replication",
         "error",
         "may not replicate",
         'ROLE "o\'neil ""x""" REPLICATION;',
     ),
     (
-        _facts(role=replace(ROLE, may_create=False)),
+        facts_with(role=replace(ROLE, may_create=False)),
         "role.create",
         "error",
         "CREATE on the database shop",
         'ON DATABASE "shop" TO "o\'',
     ),
-    (_facts(slot=replace(SLOT, plugin="wal2json")), "slot.other", "error", "wal2json", "pg_drop_replication_slot('s')"),
-    (_facts(slot=replace(SLOT, database="other")), "slot.other", "error", "in the database other", "source.slot"),
+    (facts_with(slot=replace(SLOT, plugin="wal2json")), "slot.other", "error", "wal2json", "pg_drop_replication_slot('s')"),
+    (facts_with(slot=replace(SLOT, database="other")), "slot.other", "error", "in the database other", "source.slot"),
     (
-        _facts(slot=replace(SLOT, lost="wal_removed"), ledger=OWN),
+        facts_with(slot=replace(SLOT, lost="wal_removed"), ledger=OWN),
         "slot.lost",
         "error",
         "is lost (wal_removed)",
         RENEW,
     ),
-    (_facts(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use the ledger it belongs to"),
-    (_facts(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
+    (facts_with(slot=SLOT), "slot.unknown", "error", "this ledger did not make it", "Use the ledger it belongs to"),
+    (facts_with(slot=replace(SLOT, holder="pid 4"), ledger=OWN), "slot.active", "warning", "in use by pid 4", "Stop that one"),
     (
-        _table(readable=False),
+        facts_with_table(readable=False),
         "table.select",
         "error",
         "may not read public.users",
         'SELECT ON TABLE "public"."users" TO "o\'neil',
     ),
-    (_table(schema_usable=False), "schema.usage", "error", "the schema public", 'USAGE ON SCHEMA "public" TO'),
-    (_table(row_security=True), "table.row_security", "error", "row-level security", "BYPASSRLS; or exclude"),
-    (_table(persistence="u"), "table.unlogged", "error", "is unlogged", "SET LOGGED"),
-    (_table(generated=("full",)), "table.generated", "info", "public.users are not carried", ""),
-    (_table(inheritance_parent=True), "table.inheritance", "warning", "tables inherit", "own names"),
+    (facts_with_table(schema_usable=False), "schema.usage", "error", "the schema public", 'USAGE ON SCHEMA "public" TO'),
+    (facts_with_table(row_security=True), "table.row_security", "error", "row-level security", "BYPASSRLS; or exclude"),
+    (facts_with_table(persistence="u"), "table.unlogged", "error", "is unlogged", "SET LOGGED"),
+    (facts_with_table(generated=("full",)), "table.generated", "info", "public.users are not carried", ""),
+    (facts_with_table(inheritance_parent=True), "table.inheritance", "warning", "tables inherit", "own names"),
     (
-        _table(key=()),
+        facts_with_table(key=()),
         "table.no_key",
         "error",
         "no primary key",
         "REPLICA IDENTITY FULL; and in the configuration tables: {users: {duplicates: collapse}}",
     ),
-    (_table(key=(), identity="f"), "table.no_key", "error", "no primary key", "collapse"),
+    (facts_with_table(key=(), identity="f"), "table.no_key", "error", "no primary key", "collapse"),
     (
-        _table(key=(), identity="f", options=TableOptions(collapse=True)),
+        facts_with_table(key=(), identity="f", options=TableOptions(collapse=True)),
         "table.duplicates",
         "warning",
         "become one",
         "primary key",
     ),
-    (_table(key_deferrable=True), "table.deferrable_key", "error", "is deferrable", "NOT DEFERRABLE"),
-    (_table(identity="n", identity_columns=()), "table.identity_nothing", "error", "NOTHING", "REPLICA IDENTITY DEFAULT;"),
+    (facts_with_table(key_deferrable=True), "table.deferrable_key", "error", "is deferrable", "NOT DEFERRABLE"),
     (
-        _table(identity="i", identity_columns=("email",)),
+        facts_with_table(identity="n", identity_columns=()),
+        "table.identity_nothing",
+        "error",
+        "NOTHING",
+        "REPLICA IDENTITY DEFAULT;",
+    ),
+    (
+        facts_with_table(identity="i", identity_columns=("email",)),
         "table.identity",
         "error",
         "does not hold its primary key",
         "IDENTITY DEFAULT",
     ),
     (
-        replace(_table(kind="p"), server=replace(SERVER, version=120000)),
+        replace(facts_with_table(kind="p"), server=replace(SERVER, version=120000)),
         "table.partitioned",
         "error",
         "partitioned",
         "13 or later",
     ),
     (
-        _table(owned=False),
+        facts_with_table(owned=False),
         "publication.owner",
         "error",
         "does not own public.users",
         'PUBLICATION "p" FOR TABLE ONLY "public"."users" WITH',
     ),
     (
-        _facts(publication=PublicationFacts(owned=False)),
+        facts_with(publication=PublicationFacts(owned=False)),
         "publication.members",
         "error",
         "lacks public.users",
         'ADD TABLE ONLY "public"',
     ),
     (
-        _facts(publication=PublicationFacts(extent="all tables")),
+        facts_with(publication=PublicationFacts(extent="all tables")),
         "publication.extent",
         "error",
         "for all tables",
         "DROP PUBLICATION",
     ),
     (
-        _facts(publication=PublicationFacts(lacking=("delete",))),
+        facts_with(publication=PublicationFacts(lacking=("delete",))),
         "publication.actions",
         "error",
         "not publish delete",
         "SET (publish",
     ),
     (
-        _facts(publication=PublicationFacts(via_root=False)),
+        facts_with(publication=PublicationFacts(via_root=False)),
         "publication.root",
         "error",
         "partitions' names",
         "via_partition_root = true",
     ),
-    (_facts(publication=PublicationFacts(filtered=("a.b",))), "publication.filtered", "error", "columns of a.b", "SET TABLE"),
-    (_table(rows=100_000), "space.limit", "error", "100,000 each; a space may hold 90,000", "Set tables: {users: {shards: 4}}"),
-    (_table(rows=400_000, options=TableOptions(shards=5)), "space.time", "warning", "take the server about", "shards: 1"),
-    (_table(rows=40_000), "space.search", "warning", "40,000 rows", "shards: 2"),
-    (_facts(target=TargetFacts(False, "no answer", "Start it.")), "target.unreachable", "error", "no answer", "Start it."),
-    (_facts(target=TargetFacts(probe={"a": True, "b": False})), "target.behaviour", "error", "relies on: b", "Engram server"),
-    (_facts(target=TargetFacts(spaces={"users": SpaceFacts(3, True)})), "target.foreign", "error", "space users", "space_prefix"),
-    (_facts(ledger=LedgerFacts("l", "no folder", "Make it.")), "ledger.unusable", "error", "no folder", "Make it."),
-    (_facts(ledger=replace(LEDGER, free=1_000)), "ledger.disk", "error", "0 MB left", "Make room"),
-    (_facts(ledger=replace(LEDGER, free=100_000_001)), "ledger.disk", "warning", "for 100 rows", "Make room"),
-    (_facts(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "warning", "would be refused: process 5", "stop it"),
-    (_facts(ledger=replace(OWN, system_identifier="8"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
-    (_facts(ledger=replace(OWN, database="x"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
+    (facts_with(publication=PublicationFacts(filtered=("a.b",))), "publication.filtered", "error", "columns of a.b", "SET TABLE"),
     (
-        _facts(ledger=replace(OWN, timeline=3), slot=SLOT),
+        facts_with_table(rows=100_000),
+        "space.limit",
+        "error",
+        "100,000 each; a space may hold 90,000",
+        "Set tables: {users: {shards: 4}}",
+    ),
+    (
+        facts_with_table(rows=400_000, options=TableOptions(shards=5)),
+        "space.time",
+        "warning",
+        "take the server about",
+        "shards: 1",
+    ),
+    (facts_with_table(rows=40_000), "space.search", "warning", "40,000 rows", "shards: 2"),
+    (facts_with(target=TargetFacts(False, "no answer", "Start it.")), "target.unreachable", "error", "no answer", "Start it."),
+    (facts_with(target=TargetFacts(probe={"a": True, "b": False})), "target.behaviour", "error", "relies on: b", "Engram server"),
+    (
+        facts_with(target=TargetFacts(spaces={"users": SpaceFacts(3, True)})),
+        "target.foreign",
+        "error",
+        "space users",
+        "space_prefix",
+    ),
+    (facts_with(ledger=LedgerFacts("l", "no folder", "Make it.")), "ledger.unusable", "error", "no folder", "Make it."),
+    (facts_with(ledger=replace(LEDGER, free=1_000)), "ledger.disk", "error", "0 MB left", "Make room"),
+    (facts_with(ledger=replace(LEDGER, free=100_000_001)), "ledger.disk", "warning", "for 100 rows", "Make room"),
+    (facts_with(ledger=replace(LEDGER, holder="process 5")), "ledger.held", "warning", "would be refused: process 5", "stop it"),
+    (
+        facts_with(ledger=replace(OWN, system_identifier="8"), slot=SLOT),
+        "ledger.source",
+        "error",
+        "another source",
+        "right ledger",
+    ),
+    (facts_with(ledger=replace(OWN, database="x"), slot=SLOT), "ledger.source", "error", "another source", "right ledger"),
+    (
+        facts_with(ledger=replace(OWN, timeline=3), slot=SLOT),
         "ledger.timeline",
         "error",
         "the ledger's is 3",
         RENEW,
     ),
     (
-        _facts(ledger=replace(OWN, spaces={"public.users": ("users-0", "users-1")}), slot=SLOT),
+        facts_with(ledger=replace(OWN, spaces={"public.users": ("users-0", "users-1")}), slot=SLOT),
         "ledger.spaces",
         "error",
         "public.users is in the space(s) users-0, users-1, the configuration says users",
         "number of shards back",
     ),
     (
-        _facts(ledger=replace(OWN, stopped={"public.users": "its column 'a' was dropped"}), slot=SLOT),
+        facts_with(ledger=replace(OWN, stopped={"public.users": "its column 'a' was dropped"}), slot=SLOT),
         "ledger.stopped",
         "warning",
         "public.users is stopped, its changes are not carried: its column 'a' was dropped",
         "engram-bridge resync public.users",
     ),
-    (_facts(target=TargetFacts(plain_grpc="engram:50051")), "target.plain", "warning", "to engram:50051 goes unen", "tunnel"),
-    (_facts(ledger=replace(OWN, slot="t"), slot=None), "ledger.slot", "error", "slot is t", "source.slot: t"),
+    (facts_with(target=TargetFacts(plain_grpc="engram:50051")), "target.plain", "warning", "to engram:50051 goes unen", "tunnel"),
+    (facts_with(ledger=replace(OWN, slot="t"), slot=None), "ledger.slot", "error", "slot is t", "source.slot: t"),
     (
-        _facts(ledger=OWN, slot=None),
+        facts_with(ledger=OWN, slot=None),
         "slot.missing",
         "error",
         "is gone",
         RENEW,
     ),
-    (_facts(ledger=OWN, slot=replace(SLOT, confirmed=101)), "slot.ahead", "error", "0/65, the ledger only up to 0/64", "older"),
+    (
+        facts_with(ledger=OWN, slot=replace(SLOT, confirmed=101)),
+        "slot.ahead",
+        "error",
+        "0/65, the ledger only up to 0/64",
+        "older",
+    ),
 ]
 
 
@@ -293,23 +264,23 @@ def test_existing_things_need_no_rights() -> None:
     full = replace(SERVER, slots=(4, 4))
     published = PublicationFacts(owned=False, members=MEMBER)
     table = (replace(GOOD.tables[0], owned=False),)
-    assert set(_told(_facts(server=full, slot=SLOT, ledger=OWN, publication=published, tables=table))) == {"space.cost"}
+    assert set(_told(facts_with(server=full, slot=SLOT, ledger=OWN, publication=published, tables=table))) == {"space.cost"}
     super_user = RoleFacts("postgres", superuser=True, replication=False)
-    assert set(_told(_facts(role=super_user, tables=table))) == {"space.cost"}
+    assert set(_told(facts_with(role=super_user, tables=table))) == {"space.cost"}
 
 
 def test_tables_in_one_space_are_added_up() -> None:
     """Two tables that share a space by configuration may fill it together, though neither does alone."""
     other = replace(USERS, name="others")
     tables = tuple(TableFacts(table, rows=60_000, spaces=("shared",)) for table in (USERS, other))
-    finding = _told(_facts(tables=tables))["space.shared"]
+    finding = _told(facts_with(tables=tables))["space.shared"]
     assert "share the space shared with about 120,000 rows" in finding.what
 
 
 def test_many_spaces_are_warned_of() -> None:
     """Each space costs the server memory and threads; dozens of them are a warning."""
     spaces = tuple(f"users-{number}" for number in range(50))
-    finding = _told(_facts(tables=(replace(GOOD.tables[0], spaces=spaces),)))["space.cost"]
+    finding = _told(facts_with(tables=(replace(GOOD.tables[0], spaces=spaces),)))["space.cost"]
     assert finding.level == "warning"
     assert "50 space(s), 50 of them new: sparse files of 155 GB" in finding.what
 
@@ -346,13 +317,13 @@ def test_durations_are_readable(seconds: float, said: str) -> None:
 def test_a_running_bridge_is_told_once() -> None:
     """Its ledger is held, and its slot in use by it: that is one thing. A slot that another one uses is another."""
     used = replace(SLOT, holder="pid 4")
-    assert "slot.active" not in _told(_facts(slot=used, ledger=replace(OWN, holder="process 5")))
-    assert "slot.active" in _told(_facts(slot=used, ledger=OWN))
+    assert "slot.active" not in _told(facts_with(slot=used, ledger=replace(OWN, holder="process 5")))
+    assert "slot.active" in _told(facts_with(slot=used, ledger=OWN))
 
 
 def test_spaces_that_are_there_cost_nothing() -> None:
     """Nothing is said of files and threads when no space is new."""
-    told = _told(_facts(target=TargetFacts(spaces={"users": SpaceFacts(3)})))
+    told = _told(facts_with(target=TargetFacts(spaces={"users": SpaceFacts(3)})))
     assert told["space.cost"].what == "1 space(s), all of them there already"
 
 
@@ -416,7 +387,7 @@ def test_a_ledger_on_the_sources_server_says_what_it_costs() -> None:
     """In the source database more than beside it; on another server, or in a file, nothing."""
 
     def told(system: str, database: str) -> str | None:
-        found = _told(_facts(ledger=replace(LEDGER, free=None, server=(system, database)))).get("ledger.inside")
+        found = _told(facts_with(ledger=replace(LEDGER, free=None, server=(system, database)))).get("ledger.inside")
         return found.what if found is not None else None
 
     assert "in the source database itself" in (told("7", "shop") or "")
@@ -428,5 +399,5 @@ def test_a_ledger_on_the_sources_server_says_what_it_costs() -> None:
 
 def test_what_is_risky_about_a_ledgers_server_is_a_warning() -> None:
     """With its remedy, and never an error: the run may be meant."""
-    finding = _told(_facts(ledger=replace(LEDGER, notes=(("fsync is off", "Set it."),))))["ledger.server"]
+    finding = _told(facts_with(ledger=replace(LEDGER, notes=(("fsync is off", "Set it."),))))["ledger.server"]
     assert (finding.level, finding.what, finding.remedy) == ("warning", "fsync is off", "Set it.")

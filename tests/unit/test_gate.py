@@ -10,7 +10,7 @@ from bridge.gate import Action, Entry, Parked, decide
 from bridge.lsn import make_version
 from bridge.spaces import TableOptions
 from bridge.works import Kind, Work
-from tests.model.world import TABLE
+from tests.model.servers import TABLE
 from tests.unit.test_mapping import TEXT, mapping, table
 
 PLAN = mapping(TABLE).plans["public.things"]

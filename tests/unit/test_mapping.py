@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.compiling import compile_mapping
 from bridge.errors import ConfigError
 from bridge.keys import join_key, split_key
-from bridge.mapping import Identity, Mapping, compile_mapping, epoch_seconds
+from bridge.mapping import Identity, Mapping, epoch_seconds
 from bridge.memories import Edge, bears, digest, read_stamp, split_content
 from bridge.schema import Column, ForeignKey, Table, TypeInfo
 from bridge.spaces import SPACE_NAME, TableOptions, space_name

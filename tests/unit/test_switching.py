@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from bridge import alterations, keeper
-from bridge.alterations import Alterations
+from bridge import keeper
+from bridge.acts import Acts
 from bridge.keeper import TableKeeper
 from bridge.ledger import FILLING, Generations, Ledger, TableRecord
+from bridge.spreading import Spreading
 from tests.unit.test_mapping import INT8, TEXT, USERS, mapping, table
 
 WIDER = table("users", *((column.name, column.type) for column in USERS.columns), ("colour", TEXT), identity_columns=("id",))
@@ -27,15 +28,15 @@ def test_a_column_that_is_added_just_before_the_switch_stays_in_the_plan(tmp_pat
     shop: Any = SimpleNamespace(mapping=both, stopped={})
     tables = TableKeeper(None, ledger, shop, "p", set(), threading.Lock())  # type: ignore[arg-type]  # no configuration is asked
     pool: Any = SimpleNamespace(refresh=lambda _lookups: None)
-    acts = Alterations(None, ledger, shop, pool, None, tables, settled=lambda: True)  # type: ignore[arg-type]  # as above
+    acts = Spreading(Acts(None, ledger, shop, pool, None, tables), settled=lambda: True)  # type: ignore[arg-type]  # as above
 
-    def complete(_self: Alterations, record: TableRecord, _serving: TableRecord) -> bool:
+    def complete(_self: Spreading, record: TableRecord, _serving: TableRecord) -> bool:
         wider = mapping(WIDER).filled(record.number, "public.users", record.spaces).numbered[record.number]
         shop.mapping = shop.mapping.changed([wider])
         return True
 
-    monkeypatch.setattr(alterations.Alterations, "_complete", complete)
-    acts._fill(*ledger.generations(FILLING))
+    monkeypatch.setattr(Spreading, "_complete", complete)
+    acts.end(*ledger.generations(FILLING))
     assert [plan.table for plan in shop.mapping.numbered.values()] == [WIDER]
     assert shop.mapping.plans == {"public.users": shop.mapping.numbered[filling.number]}
     ledger.close()
