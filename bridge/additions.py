@@ -36,6 +36,12 @@ def answers_of(config: Config, connection: psycopg.Connection) -> SourceAnswers:
     return collect_source(connection, config.source.slot, config.source.publication)
 
 
+def carried(config: Config, ledger: Ledger, answers: SourceAnswers) -> set[str]:
+    """Tables that the ledger knows and the configuration leaves: a run that failed may have noted others. Raises ConfigError."""
+    chosen = {table.label for table in select(config, list(answers.catalog.tables.values()), Generations(ledger).choices())}
+    return chosen & {record.label for record in ledger.tables()}
+
+
 def draft(config: Config, ledger: Ledger, answers: SourceAnswers, table: Table) -> TablePlan:
     """How the table would be carried: a plan that is not in force. Raises ConfigError for names and spaces that cannot be."""
     known = {record.label: record for record in ledger.tables()}

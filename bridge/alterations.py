@@ -13,6 +13,7 @@ retired  all memories of the generation are forgotten, and proven gone; then its
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from bridge import additions
 from bridge.acts import Acts, Ended
 from bridge.check import Finding
 from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
-from bridge.keeper import NO_KEY
+from bridge.keeper import NO_KEY, NO_KEY_REMEDY
 from bridge.ledger import FILLING, RESYNC_ASKED, RETIRED, SERVING, Asked, TableRecord
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
@@ -45,6 +46,8 @@ BEAT_SECONDS = 1.0
 STOP_SECONDS = 3.0
 KEPT = "it was removed, and its memories are kept"
 GONE = "it was removed"
+TOLD_PUBLISHED = "told_published"
+"""Fact of the ledger: removed tables of which it was said that they are still published."""
 
 
 @dataclass(slots=True)
@@ -138,7 +141,8 @@ class Alterations:
 
     def _add(self, asked: Asked) -> None:
         label, known = asked.label, self.acts.serving(asked.label)
-        if known is not None and (known.state != "stopped" or label not in self.acts.generations.choices().removed):
+        removed = label in self.acts.generations.choices().removed
+        if known is not None and not removed and label in self.acts.shop.mapping.plans:
             self.acts.generations.done(label, "add")
             return
         if any(record.label == label for record in self.acts.ledger.generations(RETIRED)):
@@ -146,13 +150,14 @@ class Alterations:
         with connect(self.acts.config.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(self.acts.config, connection)
             draft = additions.draft(self.acts.config, self.acts.ledger, answers, additions.find(answers, label))
-            if known is not None:
+            filled = known is not None and any(number == known.number for number, _shard in self.acts.ledger.live_counts())
+            if filled:
                 self._require_key(draft)
             self._require(additions.errors(self.acts.config, answers, draft))
             if known is not None:  # its memories have a model: another one is refused before anything is written
                 settle_models(self.acts.ledger, [replace(draft, number=known.number)], self.acts.shop.embedders)
             self.acts.open(known.spaces if known is not None else draft.spaces)
-            carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=known is not None)
+            carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=filled)
             self.acts.rest[label] = "add", carry
             self.acts.generations.add(label, known.number if known is not None else None, column_facts(draft.table))
             make_plan(self.acts.config, self.acts.ledger, connection, register=False, joining={label})
@@ -225,7 +230,7 @@ class Alterations:
     def _require_key(draft: TablePlan) -> None:
         """What a table has missed can be found by its keys alone."""
         if draft.keyless:
-            raise ConfigError(NO_KEY, hint=f"engram-bridge remove {draft.table.label}, then add it.")
+            raise ConfigError(NO_KEY, hint=NO_KEY_REMEDY.format(label=draft.table.label))
 
     @staticmethod
     def _require(found: Sequence[Finding]) -> None:
@@ -255,10 +260,14 @@ class Alterations:
         logger.info("a table is carried no more", extra={"table": label, "memories": "kept" if reason == KEPT else "forgotten"})
 
     def leave(self) -> None:
-        """Take removed tables out of the publication; where we may not, say what would."""
+        """Take removed tables out of the publication; where we may not, say once what would."""
         removed = self.acts.generations.choices().removed
         if not removed:
             return
         with connect(self.acts.config.source.url, application_name="engram-bridge remove") as connection:
-            for name, statement in leave_publication(connection, self.acts.keeper.publication, removed):
-                logger.warning("a removed table is still published: %s", name, extra={"hint": f"As its owner: {statement}"})
+            left = dict(leave_publication(connection, self.acts.keeper.publication, removed))
+        told = set(json.loads(self.acts.ledger.facts().get(TOLD_PUBLISHED, "[]")))
+        for name in left.keys() - told:
+            logger.warning("a removed table is still published: %s", name, extra={"hint": f"As its owner: {left[name]}"})
+        if left.keys() != told:
+            self.acts.ledger.put_facts({TOLD_PUBLISHED: json.dumps(sorted(left))})

@@ -46,7 +46,8 @@ def take_down_source(config: Config, ledger: Ledger) -> Taken:
     if not names:
         return Taken((), None, None)
     identity = source_identity(config)
-    if (identity.system_identifier, identity.database) != (facts.get("system_identifier"), facts.get("database")):
+    noted = (facts.get("system_identifier", identity.system_identifier), facts.get("database", identity.database))
+    if (identity.system_identifier, identity.database) != noted:  # a first start that was killed has not noted them yet
         raise SourceChanged(
             "this is another server or database than the one in which the ledger's slot was made",
             hint="Point source.url at the ledger's server: its slot keeps WAL until it is dropped.",

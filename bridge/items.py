@@ -42,6 +42,7 @@ class Item:
     mismatch: bool = False
     dropped: bool = False
     again: bool = False
+    cut: bool = False
 
     @property
     def memory_id(self) -> str:

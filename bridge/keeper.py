@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 GONE = "it was dropped or renamed"
 LOADS = (RESYNC_ASKED, RESYNC_BEHIND)
 NO_KEY = "it has no key, so a row that is gone cannot be told from one that has changed"
+NO_KEY_REMEDY = "`engram-bridge remove {label}`, and when its memories are forgotten, `engram-bridge add {label}`."
 KEYLESS = "its columns are other ones now, and with them its rows, which have no key"
 
 

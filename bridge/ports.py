@@ -40,8 +40,8 @@ class Embedder(Protocol):
         embed anything now.
         """
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of these texts are too long to be embedded as a whole."""
+    def cut(self, texts: Sequence[str]) -> list[int]:
+        """Which of these texts are too long to be embedded as a whole: their places."""
 
     def close(self) -> None:
         """Close its connections."""

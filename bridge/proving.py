@@ -101,10 +101,11 @@ class Prover:
         for group in by_table.values():
             memories = [(item.memory, item.content) for item in group if item.memory is not None]
             urgent = any(not item.work.background for item in group)
-            writes, counted = self.shop.writes(group[0].work.plan, memories, urgent=urgent)
-            for name, number in counted.items():
+            writes, found = self.shop.writes(group[0].work.plan, memories, urgent=urgent)
+            for name, number in found.counters.items():
                 self.results.count(name, number)
-            for item, write in zip(group, writes, strict=True):
+            for place, (item, write) in enumerate(zip(group, writes, strict=True)):
+                item.cut = place in found.cut
                 if isinstance(write, EmbeddingRefused):
                     self.results.live -= item.is_new
                     self.results.park(item, "embedding", str(write))
@@ -170,6 +171,9 @@ class Prover:
         assert memory is not None
         if item.dropped:
             self.results.count("dropped_by_target")
+        if item.cut:
+            self.results.count("texts_cut")
+            self.shop.tell_cut(item.work.plan)
         if item.again and item.entry is not None:
             self.results.count("rewritten")
             self.results.end(item, entry=replace(item.entry, epoch=self.epoch))

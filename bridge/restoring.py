@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bridge.keeper import GONE, KEYLESS, NO_KEY
+from bridge.keeper import GONE, KEYLESS, NO_KEY, NO_KEY_REMEDY
 from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, Ledger, known_too
 from bridge.wiring import Plan, changed_columns, column_facts, links_fact, unfit
 from bridge.workshop import Workshop
@@ -25,7 +25,8 @@ def begin_resyncs(ledger: Ledger, plan: Plan) -> None:
         reason = NO_KEY if table_plan.keyless else unfit(table_plan)
         if reason is not None:
             ledger.drop_fact(f"resync:{record.number}")
-            logger.error("a table cannot be loaded again: %s: %s", record.label, reason, extra={"table": record.label})
+            hint = {"hint": NO_KEY_REMEDY.format(label=record.label)} if table_plan.keyless else {}
+            logger.error("a table cannot be loaded again: %s: %s", record.label, reason, extra={"table": record.label} | hint)
             continue
         ledger.drop_fact("barrier")
         ledger.drop_fact(f"shape:{record.number}")  # whatever it was: what is there now is read

@@ -95,19 +95,19 @@ class Resyncing:
     def _read_again(self, number: int, wish: str, *, gone: bool) -> None:
         """The rows of a table are read, by the wish that stood when they were put. One that came meanwhile begins anew."""
         self._rereads.pop(number, None)
+        self.resyncs.discard(number)  # first: whoever wishes anew from here on notes it, and then adds the number again
         if not self.shop.ledger.drop_fact(f"resync:{number}", None if gone else wish) and not gone:
             now = self.shop.ledger.facts().get(f"resync:{number}")
-            if now in (RESYNC_ASKED, RESYNC_BEHIND):
-                self.resyncs.discard(number)  # it is to be loaded, not read by key
-            if now is not None:
-                return  # with none, it was dropped before, and only the answer was lost
+            if now is not None:  # with none, it was dropped before, and only the answer was lost
+                if now not in (RESYNC_ASKED, RESYNC_BEHIND):  # those are to be loaded, not read by key
+                    self.resyncs.add(number)
+                return
         plan = self.shop.mapping.numbered.get(number)
         if number in self.loader.refreshing and self.watch is not None and plan is not None:
             self.watch.compare(plan.spaces)  # the ledger is right now: and Engram?
         if number in self.loader.refreshing & self.loader.anew and plan is not None and made_anew(self.shop.ledger, plan):
             self.loader.anew.discard(number)
         self.loader.refreshing.discard(number)
-        self.resyncs.discard(number)
 
     def _begin_asked(self) -> None:
         """Tables that are to be loaded again. Those that were stopped are `bridge.alterations`' own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bridge import renewal
@@ -38,6 +39,7 @@ from bridge.ledger import (
     Ledger,
     resyncing,
 )
+from bridge.ledger.removal import remove
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
@@ -73,6 +75,9 @@ from snapshot.refresh import Refresher
 logger = logging.getLogger(__name__)
 
 LANE_THREADS = 8
+
+OUTSIDE = {"publication_made", "making_slot", ADOPTED}
+"""Facts of things outside the ledger that only it knows whose they are."""
 
 
 @dataclass(slots=True)
@@ -202,6 +207,10 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
     ledger = open_ledger(config)
     try:
         ledger.acquire()
+    except BaseException:
+        ledger.close()
+        raise
+    try:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
             _tell_left_out(plan, faulty)
@@ -218,8 +227,17 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
         Connector(config, ledger, source, names).prove(int(ledger.facts()["confirmed"]))
         return _assemble(config, ledger, target, plan, source, embedders, spaces)
     except BaseException:
-        ledger.close()
+        _give_back(ledger)
         raise
+
+
+def _give_back(ledger: Ledger) -> None:
+    """Close the ledger of a start that failed; one that this start has made, and that knows of nothing outside, is removed."""
+    with suppress(BridgeError):
+        if ledger.is_new and not ledger.facts().keys() & OUTSIDE:
+            remove(ledger)
+            return
+    ledger.close()
 
 
 def _tell_left_out(plan: Plan, faulty: dict[str, Finding]) -> None:

@@ -6,6 +6,7 @@ space only once somebody has touched it, so that nothing else tells an empty one
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from bridge.adoption import wipe
@@ -39,6 +40,22 @@ def spaces_to_wipe(config: Config) -> list[str]:
     numbers = {table.label: number for number, table in enumerate(chosen, 1)}
     identity = Identity("", "", "", config.target.space_prefix)
     return compile_mapping(chosen, table_options(config, tables), identity, numbers).spaces
+
+
+def other_ledgers(config: Config, spaces: list[str]) -> dict[str, int]:
+    """How many memories in these spaces bear the stamp of a ledger, by its id: somebody may still count on them.
+
+    As the list pages tell it. Raises TargetUnavailable.
+    """
+    target = open_target(config)
+    found: Counter[str] = Counter()
+    try:
+        for space in spaces:
+            target.open(space)
+            found.update(stamp.ledger for stored in target.scan(space) if (stamp := stored.stamp()) is not None)
+    finally:
+        target.close()
+    return dict(found)
 
 
 def wiped(config: Config, spaces: list[str]) -> Iterator[tuple[str, int]]:

@@ -74,17 +74,14 @@ class Workshop:
 
     def writes(
         self, plan: TablePlan, memories: list[tuple[Memory, str]], *, urgent: bool = False
-    ) -> tuple[list[Write | EmbeddingRefused], dict[str, int]]:
-        """Embed the texts of memories of one table, each given with its content; answers a write for each, and what to count.
+    ) -> tuple[list[Write | EmbeddingRefused], Encoded]:
+        """Embed the texts of memories of one table, each given with its content; answers a write for each, and what was embedded.
 
         Raises EmbedderUnavailable.
         """
         texts = [memory.text for memory, _content in memories]
         ids = [memory.memory_id for memory, _content in memories]
         found = self.embedders.for_table(plan).encode(texts, urgent=urgent)
-        if found.counters.get("texts_cut") and plan.number not in self.told_cut:
-            self.told_cut.add(plan.number)
-            logger.warning("texts are longer than the model's window, and cut", extra={"table": plan.table.label})
         writes: list[Write | EmbeddingRefused] = []
         for index, vector in enumerate(self._identified(found, ids, texts)):
             if vector is None:
@@ -93,7 +90,13 @@ class Workshop:
             memory, content = memories[index]
             when = self.default_when if memory.when is None else memory.when
             writes.append(Write(memory.memory_id, content, when, self.confidence, vector))
-        return writes, found.counters
+        return writes, found
+
+    def tell_cut(self, plan: TablePlan) -> None:
+        """Say once a table that texts of it are cut."""
+        if plan.number not in self.told_cut:
+            self.told_cut.add(plan.number)
+            logger.warning("texts are longer than the model's window, and cut", extra={"table": plan.table.label})
 
     @staticmethod
     def _identified(found: Encoded, ids: list[str], texts: list[str]) -> Sequence[Vectors | None]:

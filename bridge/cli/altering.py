@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from bridge import additions
 from bridge.admission import refuse
 from bridge.cli.asking import Yes, confirm
 from bridge.cli.options import TABLES, ConfigFile, LedgerOnly, carried, existing_ledger, load, open_book
+from bridge.config_sections import Embedding, model_checked
 from bridge.console import console as make_console
 from bridge.errors import ConfigError
 from bridge.ledger import Generations, Ledger
@@ -23,11 +25,10 @@ def add(tables: Tables, config: ConfigFile = None, ledger: LedgerOnly = None) ->
     settings = load(config, None, None, ledger)
     book = existing_ledger(settings)
     try:
-        chosen = Generations(book).choices()
-        known = {record.label for record in book.tables() if record.label not in chosen.removed}
         labels, found = [], []
         with connect(settings.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(settings, connection)
+            known = additions.carried(settings, book, answers)
             for name in tables:
                 table = additions.find(answers, name)
                 if table.label in known:
@@ -88,12 +89,26 @@ def reshard(
         shards = shards or len(record.spaces)
         if len(record.spaces) == shards and model is None:
             raise ConfigError(f"{label} is spread over {shards} space(s) already", hint="Name another number, or a --model.")
+        if model is not None:
+            _require_model(config, ledger, model)
         Generations(book).ask(label, "reshard", {"shards": shards, "model": model})
         by = f", embedded by {model}" if model else ""
         _tell(book, f"{label} will be spread over {shards} new space(s){by}; until they are filled, the present ones serve it")
     finally:
         book.close()
     return 0
+
+
+def _require_model(config: Path | None, ledger: str | None, model: str) -> None:
+    """Load the model here, as the run will. Raises ConfigError when that cannot be, EmbedderUnavailable."""
+    from bridge import embedding
+
+    settings = load(config, None, None, ledger).embedding if ledger is None or config is not None else Embedding()
+    try:
+        model_checked(model)
+    except ValueError as error:
+        raise ConfigError(f"--model: {error}") from error
+    embedding.make(model, settings.options()).close()
 
 
 def _live(book: Ledger, labels: list[str]) -> int:

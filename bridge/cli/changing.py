@@ -41,6 +41,8 @@ def resync(
         numbers = {record.label: record.number for record in book.tables()}
         running = book.held_by()
         book.put_facts({f"resync:{numbers[label]}": RESYNC_ASKED for label in labels})
+        for label in labels:
+            Generations(book).forget_refusals(label)
     finally:
         book.close()
     make_console().print(f"{len(tables)} table(s) will be read again, {'now' if running else 'with the next run'}")

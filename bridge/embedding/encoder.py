@@ -18,10 +18,14 @@ PROBE = "The quick brown fox jumps over the lazy dog."
 
 @dataclass(slots=True)
 class Encoded:
-    """One row a text, in order. `refused` says by index which texts cannot be embedded, and why; their rows are zero."""
+    """One row a text, in order. `refused` says by index which texts cannot be embedded, and why; their rows are zero.
+
+    `cut`: texts, by index, of which the model has seen a part just now; those that were in the cache are not among them.
+    """
 
     vectors: Vectors
     refused: dict[int, str] = field(default_factory=dict)
+    cut: frozenset[int] = frozenset()
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -44,7 +48,7 @@ class Encoder:
         Raises EmbedderUnavailable when none can be embedded now; what was embedded before that is in the cache.
         """
         if not self.embedder.kept:
-            return Encoded(self.embedder.embed(texts, urgent=urgent), counters=self._cut(texts))
+            return Encoded(self.embedder.embed(texts, urgent=urgent), cut=frozenset(self.embedder.cut(texts)))
         places: dict[str, list[int]] = {}
         for index, text in enumerate(texts):
             places.setdefault(text, []).append(index)
@@ -60,7 +64,9 @@ class Encoder:
                 result.refused.update(dict.fromkeys(indexes, refused[text]))
             else:
                 result.vectors[indexes] = known[keys[text]] if keys[text] in known else made[text]
-        result.counters = self._counted(texts, missing, refused)
+        result.cut = frozenset(places[missing[place]][0] for place in self.embedder.cut(missing)) - result.refused.keys()
+        counted = {"texts_from_model": len(missing) - len(refused), "texts_from_cache": len(texts) - len(missing)}
+        result.counters = {name: number for name, number in counted.items() if number}
         return result
 
     def _made(self, texts: list[str], *, urgent: bool) -> tuple[dict[str, Vectors], dict[str, str]]:
@@ -97,18 +103,6 @@ class Encoder:
                 made[text] = vectors[index]
             else:
                 refused[text] = "the model's vector is zero or not finite"
-
-    def _counted(self, texts: Sequence[str], missing: Sequence[str], refused: dict[str, str]) -> dict[str, int]:
-        counted = {
-            "texts_from_model": len(missing) - len(refused),
-            "texts_from_cache": len(texts) - len(missing),
-            **self._cut(missing),
-        }
-        return {name: number for name, number in counted.items() if number}
-
-    def _cut(self, texts: Sequence[str]) -> dict[str, int]:
-        count = self.embedder.cut(texts)
-        return {"texts_cut": count} if count else {}
 
 
 def probe(embedder: Embedder) -> None:

@@ -97,9 +97,9 @@ class EndpointEmbedder:
         owners = [index for index, found in enumerate(places) for _place in found]
         return pooled(vectors, owners, [stop - start for found in places for start, stop in found], len(texts))
 
-    def cut(self, texts: Sequence[str]) -> int:
+    def cut(self, texts: Sequence[str]) -> list[int]:
         """Texts that are sent in part. What the endpoint itself cuts is not known."""
-        return sum(self._places(text)[-1][1] < len(text) for text in texts)
+        return [place for place, text in enumerate(texts) if self._places(text)[-1][1] < len(text)]
 
     def _places(self, text: str) -> list[tuple[int, int]]:
         """What of a text is sent: the whole of it, its beginning, or pieces that overlap."""

@@ -74,9 +74,9 @@ class HashingEmbedder:
             vectors[start : start + ROWS_AT_ONCE] = _unit_sums(features[start : start + ROWS_AT_ONCE])
         return vectors
 
-    def cut(self, texts: Sequence[str]) -> int:
+    def cut(self, texts: Sequence[str]) -> list[int]:
         """Texts that are looked at in part only."""
-        return sum(len(text) > LONGEST_TEXT for text in texts)
+        return [place for place, text in enumerate(texts) if len(text) > LONGEST_TEXT]
 
     def close(self) -> None:
         """There is nothing to close."""

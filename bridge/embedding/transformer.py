@@ -90,18 +90,19 @@ class TransformerEmbedder:
         self._embed_batch(batch[:middle], pieces, vectors, urgent)
         self._embed_batch(batch[middle:], pieces, vectors, urgent)
 
-    def cut(self, texts: Sequence[str]) -> int:
+    def cut(self, texts: Sequence[str]) -> list[int]:
         """Texts of which the model does not see the end."""
         room = self._window if not self._pool else 0
         # A token has at least one byte: a text of fewer bytes than the window has tokens is never cut.
-        long = [text for text in texts if len(text.encode()) > self._window]
+        long = [place for place, text in enumerate(texts) if len(text.encode()) > self._window]
         if not long:
-            return 0
+            return []
         if room:
-            found = self._tokenizer.encode_batch_fast([self._head(text) for text in long])
-            return sum(len(text.ids) > room for text in found)
-        found = self._tokenizer.encode_batch_fast(long, add_special_tokens=False)
-        return sum(windows(len(text.ids), self._room)[-1][1] < len(text.ids) for text in found)
+            found = self._tokenizer.encode_batch_fast([self._head(texts[place]) for place in long])
+            return [place for place, text in zip(long, found, strict=True) if len(text.ids) > room]
+        found = self._tokenizer.encode_batch_fast([texts[place] for place in long], add_special_tokens=False)
+        seen = [windows(len(text.ids), self._room)[-1][1] for text in found]
+        return [place for place, text, end in zip(long, found, seen, strict=True) if end < len(text.ids)]
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -45,7 +45,7 @@ class Generations:
 
     @waits
     def ask(self, label: str, verb: str, detail: dict[str, Any]) -> None:
-        """Ask for something; another process may do so."""
+        """Ask for something; another process may do so. What was refused of the table before is not told any more."""
         row: dict[str, object] = {
             "label": label,
             "verb": verb,
@@ -54,7 +54,14 @@ class Generations:
             "refused": None,
         }
         with self._ledger.writing() as connection:
+            _forget_refusals(connection, label)
             books.upsert(connection, tables.asked, ("label", "verb"), [row])
+
+    @waits
+    def forget_refusals(self, label: str) -> None:
+        """Something else is done with the table now: what was refused of it before is not told any more."""
+        with self._ledger.writing() as connection:
+            _forget_refusals(connection, label)
 
     @waits
     def asked(self) -> list[Asked]:
@@ -194,6 +201,11 @@ def _same_shape(connection: Connection, known: int, number: int) -> None:
     value = connection.execute(select(f.value).where(f.name == f"shape:{known}")).scalar()
     if value is not None:
         books.upsert(connection, tables.facts, ("name",), [{"name": f"shape:{number}", "value": value}])
+
+
+def _forget_refusals(connection: Connection, label: str) -> None:
+    a = tables.asked.c
+    connection.execute(delete(tables.asked).where(a.label == label, a.refused.is_not(None)))
 
 
 def _done(connection: Connection, label: str, verb: str) -> None:

@@ -308,6 +308,7 @@ def test_a_table_is_embedded_by_another_model_beside_the_old_one(make_rig: MakeR
         rig.wait_until_proven()
         assert model_of(rig, "public.notes") == "hashing-512"
         refused(rig, 2, "engram-bridge reshard", command=("reshard", "notes"))
+        refused(rig, 2, "is no folder with a model in it", command=("reshard", "notes", "--model", "/nowhere/at/all"))
         asked(rig, "reshard", "notes", "--model", endpoint.url)
         rig.sql(
             "update notes set body = 'while it is embedded anew' where id < 40", "delete from notes where id % 3 = 0 and id > 250"

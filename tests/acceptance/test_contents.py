@@ -47,6 +47,8 @@ def test_a_row_too_large_for_the_target_is_parked_and_the_others_flow_on(make_ri
     ledger = rig.ledger()
     (((_table, key), parked),) = ledger.parked_keys()
     assert (key, parked.reason) == ("1", "too_large")
+    assert "texts_cut" not in ledger.counters(), "nothing of the parked row was embedded for Engram"
+    assert "texts are longer than the model's window" not in rig.tail()
     rig.sql("update files set body = body || '!' where id = 1", "update files set body = 'changed' where id = 2")
     rig.wait_until_proven()
     (((_table, key), later),) = ledger.parked_keys()

@@ -187,12 +187,14 @@ def test_the_command_that_wipes(make_rig: MakeRig) -> None:
     remember(rig, "elsewhere", "letter")
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
     refused(rig, 1, "holds memories of another ledger")  # a ledger that has not begun is none that counts on them
+    refused(rig, 2, "360 memories that the ledger", "--foreign", command=("wipe", "--yes"))
     name = rig.config.target.http.removeprefix("http://")
     code, said = _typed(rig, "something")
     assert (code, "not confirmed: nothing was forgotten" in said) == (2, True), said
     assert len(stamps(rig, "notes")) == 300
     code, said = _typed(rig, name)
     assert (code, "360 memories in 2 space(s) were forgotten" in said) == (0, True), said
+    assert "360 memories that the ledger" in said
     assert (stamps(rig, "notes"), stamps(rig, "marks")) == ({}, {})
     assert stamps(rig, "elsewhere") == {"letter": ""}
     assert rig.command("wipe", "--yes").returncode == 0

@@ -264,8 +264,8 @@ class TinyEmbedder:
     def embed(self, texts: Sequence[str], *, urgent: bool = False) -> np.ndarray:
         return np.full((len(texts), self.dimensions), 1 / 8, dtype=np.float32)
 
-    def cut(self, texts: Sequence[str]) -> int:
-        return 0
+    def cut(self, texts: Sequence[str]) -> list[int]:
+        return []
 
     def close(self) -> None:
         pass

@@ -39,8 +39,8 @@ class ScriptedEmbedder:
         vectors[[text in self.broken for text in texts]] = np.nan
         return vectors
 
-    def cut(self, texts: Sequence[str]) -> int:
-        return sum(len(text) > 10 for text in texts)
+    def cut(self, texts: Sequence[str]) -> list[int]:
+        return [place for place, text in enumerate(texts) if len(text) > 10]
 
     def close(self) -> None:
         pass
@@ -93,8 +93,8 @@ def test_what_engram_is_sent_is_the_same_from_model_and_cache(tmp_path: Path) ->
 def test_cut_texts_are_counted_where_they_are_embedded(tmp_path: Path) -> None:
     """Not again when they come from the cache."""
     encoder = Encoder(ScriptedEmbedder(), VectorCache(tmp_path / "v", most_bytes=10_000_000))
-    assert encoder.encode(["short", "quite a long text"]).counters["texts_cut"] == 1
-    assert "texts_cut" not in encoder.encode(["short", "quite a long text"]).counters
+    assert encoder.encode(["short", "quite a long text", "quite a long text"]).cut == {1}
+    assert not encoder.encode(["short", "quite a long text"]).cut
 
 
 def test_a_refused_text_is_not_kept(tmp_path: Path) -> None:

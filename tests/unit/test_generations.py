@@ -105,6 +105,20 @@ def test_what_was_refused_is_kept_with_its_reason_until_it_is_asked_again(ledger
     assert generations.asked() == []
 
 
+def test_what_was_refused_is_told_no_more_when_something_else_is_asked_of_the_table(ledger: Ledger) -> None:
+    """Another verb, or a resync; what was refused of other tables stays, and what is still to be done too."""
+    generations = Generations(ledger)
+    for label in ("public.notes", "public.tags"):
+        generations.ask(label, "reshard", {"shards": 9})
+    for asked in generations.asked():
+        generations.refuse(asked, "too few spaces")
+    generations.ask("public.notes", "remove", {})
+    assert [(one.label, one.verb) for one in generations.asked()] == [("public.tags", "reshard"), ("public.notes", "remove")]
+    generations.forget_refusals("public.notes")
+    generations.forget_refusals("public.tags")
+    assert [(one.label, one.verb) for one in generations.asked()] == [("public.notes", "remove")]
+
+
 def test_a_kept_table_is_added_again_as_a_whole_or_not_at_all(ledger: Ledger) -> None:
     """A run that ends in its midst leaves it removed, so that the next one adds it: never half of it."""
     generations = Generations(ledger)

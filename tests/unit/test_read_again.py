@@ -113,6 +113,38 @@ def test_a_reading_ends_though_the_answer_that_its_wish_is_gone_was_lost(tmp_pat
     ledger.close()
 
 
+def test_a_wish_that_comes_while_another_ends_is_fulfilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream's thread asks for the table just after the old wish has been dropped from the ledger."""
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    number = ledger.register("public.parts", ["parts"], [], 0).number
+    ledger.loaded(number, 0)
+    ledger.put_facts({f"resync:{number}": "column@0"})
+    resyncs = {number}
+    keeper = TableKeeper(None, ledger, None, "p", resyncs, threading.Lock())  # type: ignore[arg-type]  # neither is asked here
+    drop = Ledger.drop_fact
+
+    def dropped(self: Ledger, name: str, value: str | None = None) -> bool:
+        found = drop(self, name, value)
+        if value == "column@0":
+            keeper.read_again(number, "column@1")
+        return found
+
+    monkeypatch.setattr(Ledger, "drop_fact", dropped)
+    plan: Any = SimpleNamespace(number=number, keyless=False, spaces=("parts",), table=SimpleNamespace(label="public.parts"))
+    shop: Any = SimpleNamespace(ledger=ledger, mapping=SimpleNamespace(numbered={number: plan}), stopped={})
+    loader: Any = SimpleNamespace(refreshing=set(), anew=set())
+    pool: Any = SimpleNamespace(wake=lambda: None, wait_for_room=lambda **_wanted: True)
+    recorder: Any = SimpleNamespace(confirmed=1, unlinked=threading.Event())
+    rereading: Any = SimpleNamespace(step=lambda _room: None)
+    resync = Resyncing(shop, pool, recorder, loader, resyncs, SimpleNamespace(), rereading)  # type: ignore[arg-type]
+    resync.step()
+    assert resync.resyncs == {number}
+    assert ledger.facts()[f"resync:{number}"] == "column@1"
+    resync.step()
+    assert resync.resyncs == set()
+    ledger.close()
+
+
 def test_requests_are_answered_though_the_answer_that_they_are_taken_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
