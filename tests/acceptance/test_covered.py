@@ -32,7 +32,7 @@ def moves(rig: Rig, times: int = 3) -> None:
     for _ in range(times):
         before = covered(rig)
         until(lambda before=before: covered(rig) > before, rig.tail())  # type: ignore[misc]
-    until(lambda: time.time() - covered(rig) < 5.0, rig.tail())
+    rig.until(lambda: time.time() - covered(rig) < 5.0, rig.tail())
 
 
 def stands(rig: Rig) -> float:
@@ -71,7 +71,7 @@ def test_wal2json_covers_too(make_rig: MakeRig, wal2json_database: str) -> None:
     rig.start()
     rig.wait_until_proven()
     moves(rig)
-    until(lambda: rig.ledger().gauges()["heartbeat"][0]["count"] > 2, rig.tail())
+    rig.until(lambda: rig.ledger().gauges()["heartbeat"][0]["count"] > 2, rig.tail())
     assert rig.stop() == 0, rig.tail()
 
 
