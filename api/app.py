@@ -8,7 +8,7 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import control, operator, problems, rows
+from api import control, metrics, operator, problems, rows
 from api.access import Access, require_safe
 from api.counting import Counting
 from api.engram import EngramReads
@@ -20,6 +20,7 @@ from api.proxy import Proxy
 from api.tables import Tables
 from api.tenants import Tenants
 from bridge import reads
+from bridge.collector import Collector
 from bridge.config import Config
 from bridge.ledger import Ledger, Serving
 
@@ -46,6 +47,7 @@ def create_app(settings: Config) -> FastAPI:
     # Fixed paths stand before those with a table's name.
     app.include_router(operator.router)
     app.include_router(control.router)
+    app.include_router(metrics.router)
     app.include_router(rows.router)
     if settings.serve.access_log:
         app.add_middleware(Journal)
@@ -61,6 +63,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         ledger = Ledger(settings.ledger)
         stack.callback(ledger.close)
+        app.state.figures = Collector.of(settings, ledger)
+        stack.callback(app.state.figures.close)
         counting = Counting(Serving(ledger))
         counting.start()
         stack.push_async_callback(counting.close)

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge import status as statuses
-from bridge.ledger import Ledger
-from bridge.ledger.serving import Act, Mismatch, Serving, Validation
+from bridge.gates import Gate, Thresholds
+from bridge.ledger import Act, Ledger, Mismatch, Serving, Validation
 from bridge.measured import EpochFigures, HeartbeatFigures, Reads, TableReads, reads_by_table, reads_together
-from bridge.status import FRESH_SECONDS, SlotFigures, Status
+from bridge.readiness import gates_now
+from bridge.status import FRESH_SECONDS, Counted, SlotFigures, Status
 from bridge.trouble import Seen, Trouble, troubles
 
 MISMATCHES = 100
@@ -31,7 +32,8 @@ class Figures:
 
     `reads` by table, `reads_together` of all; `reads_history`: the last hour by the minute: moment, Engram, PostgreSQL, ledger,
     failed. `mismatches`: the newest; `mismatch_counts`: how many there are by table. `validations` and `audit`: the newest first.
-    `epochs`: the target's starts, the newest first. `trouble`: what is wrong, the most urgent first.
+    `epochs`: the target's starts, the newest first. `gates`: of the cutover, where its thresholds are known. `trouble`: what is
+    wrong, the most urgent first.
     """
 
     at: float
@@ -45,6 +47,7 @@ class Figures:
     validations: list[Validation] = field(default_factory=list)
     audit: list[Act] = field(default_factory=list)
     epochs: list[EpochFigures] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
     trouble: list[Trouble] = field(default_factory=list)
     source_error: str | None = None
 
@@ -61,14 +64,36 @@ class Figures:
         return status | plain | {"staleness_seconds": self.staleness}
 
 
-def collect(ledger: Ledger, slot: SlotFigures | None, *, source_error: str | None = None) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Heavy:
+    """What takes a look at all memories: whoever shows figures every second does not count it every second."""
+
+    counted: Counted
+    gates: list[Gate]
+
+
+def weigh(ledger: Ledger, slot: SlotFigures | None, thresholds: Thresholds | None) -> Heavy:
+    """Count it now; gates are judged where there are thresholds. Raises LedgerUnavailable and LedgerError."""
+    gates = gates_now(ledger, slot, thresholds)[1] if thresholds is not None else []
+    return Heavy(statuses.count(ledger), gates)
+
+
+def collect(
+    ledger: Ledger,
+    slot: SlotFigures | None,
+    *,
+    source_error: str | None = None,
+    thresholds: Thresholds | None = None,
+    heavy: Heavy | None = None,
+) -> Figures:
     """The figures now. `slot` is None when PostgreSQL was not asked, or, with `source_error`, could not be.
 
-    Raises LedgerUnavailable and LedgerError.
+    `heavy` is counted where it is not given. Raises LedgerUnavailable and LedgerError.
     """
     now = time.time()
     serving = Serving(ledger)
-    status = statuses.collect(ledger, slot)
+    heavy = heavy or weigh(ledger, slot, thresholds)
+    status = statuses.collect(ledger, slot, heavy.counted)
     gauges = ledger.gauges()
     beat, measured = gauges.get("heartbeat", (None, 0.0))
     running = now - measured <= FRESH_SECONDS and status.held_by is not None
@@ -110,6 +135,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None, *, source_error: str | Non
         validations=validations,
         audit=serving.audit(ACTS),
         epochs=epochs,
+        gates=heavy.gates,
         trouble=troubles(seen),
         source_error=source_error,
     )

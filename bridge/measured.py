@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +17,16 @@ TARGET = "target"
 
 @dataclass(slots=True)
 class Times:
-    """Milliseconds within which that share of answers came; upper bounds, `BEYOND_MS` for longer than is measured."""
+    """Milliseconds within which that share of answers came; upper bounds, `BEYOND_MS` for longer than is measured.
+
+    `within`: how many came within each of `BOUNDS_MS` and not within the one before; `more` beyond all.
+    """
 
     count: int
     p50: float
     p95: float
     p99: float
+    within: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -114,11 +117,11 @@ def reads_of(counts: Mapping[str, int]) -> Reads:
 
 def times_of(counts: Mapping[str, int], who: str) -> Times | None:
     """How long answers of one took; None without any."""
-    many = sum(n for item, n in group(counts, "ms").items() if item.partition(":")[0] == who)
-    if not many:
+    within = {item.partition(":")[2]: n for item, n in group(counts, "ms").items() if item.partition(":")[0] == who}
+    if not any(within.values()):
         return None
-    p50, p95, p99 = (quantile(counts, who, share) or 0.0 for share in (0.5, 0.95, 0.99))
-    return Times(many, *(BEYOND_MS if math.isinf(one) else one for one in (p50, p95, p99)))
+    p50, p95, p99 = (min(quantile(counts, who, share) or 0.0, BEYOND_MS) for share in (0.5, 0.95, 0.99))
+    return Times(sum(within.values()), p50, p95, p99, within)
 
 
 def reads_by_table(

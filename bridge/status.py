@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.fullness import LIMIT, Fullness, crowded
 from bridge.ledger import Generations, Ledger, TableRecord, resyncing
+from bridge.ledger.rewriting import SearchProgress
 from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
 from bridge.under_way import UnderWay, under_way
@@ -21,6 +22,20 @@ REMEDY = "once it can be carried again: engram-bridge resync {}"
 REMOVED = "engram-bridge add {} carries it again"
 CONSISTENT = "consistent"
 REPAIRED = "repaired"
+
+PHASES = (
+    "new",
+    "loading",
+    "snapshot paused",
+    "paused",
+    "reading again",
+    "catching up",
+    CONSISTENT,
+    "target unreachable",
+    "target being compared",
+    "target to be compared",
+)
+"""All that `Status.phase` can say."""
 
 FRESH_SECONDS = 5.0
 """Measurements older than this come from a process that does not run any more, or hangs."""
@@ -93,12 +108,28 @@ class Status:
         return asdict(self)
 
 
-def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
-    """The status now. `slot` is None when PostgreSQL was not asked or cannot be reached."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What takes a look at all memories and edges: on a large ledger nothing for every second."""
+
+    search: dict[int, SearchProgress]
+    pending_edges: dict[int, int]
+    crowded: list[Fullness]
+
+
+def count(ledger: Ledger) -> Counted:
+    """Count it now. Raises LedgerUnavailable."""
+    limit = int(ledger.gauges().get("space_limit", (LIMIT, 0.0))[0])
+    return Counted(ledger.search_progress(), ledger.pending_edges(), crowded(ledger, limit))
+
+
+def collect(ledger: Ledger, slot: SlotFigures | None, counted: Counted | None = None) -> Status:
+    """The status now. `slot` is None when PostgreSQL was not asked or cannot be reached; `counted` is counted where not given."""
     facts = ledger.facts()
     gauges = ledger.gauges()
     counters = ledger.counters()
-    tables = _tables(ledger, facts, gauges)
+    counted = counted or count(ledger)
+    tables = _tables(ledger, facts, gauges, counted)
     held_by = ledger.held_by()
     now = time.time()
 
@@ -127,7 +158,7 @@ def collect(ledger: Ledger, slot: SlotFigures | None) -> Status:
         target=_target(ledger, gauge, running=held_by is not None),
         tables=tables,
         under_way=under_way(ledger),
-        crowded=crowded(ledger, int(gauges.get("space_limit", (LIMIT, 0.0))[0])),
+        crowded=counted.crowded,
         totals={
             "memories": sum(table.expected for table in tables),
             "parked": sum(table.parked for table in tables),
@@ -213,17 +244,16 @@ def _target(ledger: Ledger, gauge: Any, *, running: bool) -> dict[str, Any]:
     }
 
 
-def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, float]]) -> list[TableFigures]:
-    search, removed = ledger.search_progress(), Generations(ledger).choices().removed
+def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, float]], counted: Counted) -> list[TableFigures]:
+    removed = Generations(ledger).choices().removed
     parked = Counter(key[0] for key, waiting in ledger.parked_keys() if not waiting.dropped)
-    pending = ledger.pending_edges()
     speeds, _at = gauges.get("loading", ({}, 0.0))
     figures = []
     for record in ledger.tables():
         chunks = ledger.chunks(record.number)
         remedy = REMOVED if record.label in removed else REMEDY
         done = [chunk for chunk in chunks if chunk.done]
-        found = search[record.number]
+        found = counted.search.get(record.number, SearchProgress(0, 0, complete=False))  # registered since
         speed = (speeds or {}).get(str(record.number)) or {}
         figures.append(
             TableFigures(
@@ -237,7 +267,7 @@ def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, 
                 rows_loaded=sum(chunk.rows for chunk in done),
                 expected=found.rows,
                 proven=found.rows,
-                pending_edges=pending.get(record.number, 0),
+                pending_edges=counted.pending_edges.get(record.number, 0),
                 parked=parked[record.number],
                 searchable=found.complete,
                 search_rows=found.known,

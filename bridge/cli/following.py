@@ -184,4 +184,4 @@ def _status(settings: Config, book: Ledger) -> tuple[Any, str]:
         slot = slot_figures(settings, book.facts().get("slot", settings.source.slot))
     except BridgeError as error:
         warning, slot = f"PostgreSQL cannot be asked for the slot: {error}", None
-    return collect(book, slot, source_error=warning), warning or ""
+    return collect(book, slot, source_error=warning, thresholds=settings.cutover.thresholds()), warning or ""
