@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.config import Config
+from bridge.cutover import ALL, Moves
 from bridge.errors import BridgeError, Fatal
 from bridge.ledger import Ledger, Serving
 from bridge.mapping import TablePlan
@@ -25,7 +26,7 @@ from bridge.reads import Mode, Route
 from bridge.sandbox.promises import Broken, Fault, Verdict, judge
 from bridge.sandbox.reading import Client, Question, Reader
 from bridge.sandbox.witness import Look, Witness
-from bridge.wiring import make_plan
+from bridge.wiring import make_plan, slot_figures
 
 RATE = 40.0
 """Requests a second."""
@@ -40,7 +41,8 @@ GRANTED = (0.2, 0.5, 1.0, 2.0)
 SHOWN = 5
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
-EVERYTHING = Route(Mode.ENGRAM, 100)
+MOVE_EVERY = 0.3
+WHY = "the demo has not the hours that gates ask for"
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class ReadSide:
         self.witness = Witness(self.settings.source.url)
 
     def start(self) -> None:
-        """Serve, read, and move every table over to Engram as soon as it is loaded."""
+        """Serve, read, and move every table over to Engram as soon as it is well."""
         self.proxy.start()
         self.say(f"proxy and page  {self.proxy.url}")
         self.plans = self._planned()
@@ -168,22 +170,34 @@ class ReadSide:
             ledger.close()
 
     def _move(self) -> None:
-        """Each table by itself, when its rows are there: until then PostgreSQL answers for it."""
-        waiting = {plan.table.label for plan in self.plans}
+        """Each table as soon as its rows are there and compared; again when it was taken back to PostgreSQL meanwhile."""
         ledger = Ledger(self.settings.ledger)
+        moved = 0
         try:
-            while waiting and not self._end.wait(0.2):
-                proven = int(ledger.facts().get("proven", 0))
-                for record in ledger.tables():
-                    if record.label in waiting and record.state == "loaded" and record.reached <= proven:
-                        Serving(ledger).route(record.label, EVERYTHING, who="demo", verb="advance", detail={"why": "the demo"})
-                        waiting.discard(record.label)
-                if not waiting:
-                    self.say("every table is loaded: from now on its reads go to Engram, where that is proven to be right")
+            slot = slot_figures(self.settings, self.settings.source.slot)
+            while not self._end.wait(MOVE_EVERY):
+                for label in self._ready(ledger):
+                    Moves(ledger, self.settings.cutover.thresholds(), slot, "demo").advance(label, ALL, why=WHY, force=True)
+                    moved += 1
+                    if moved == len(self.plans):
+                        self.say("every table's reads go to Engram now, where that is proven to be right")
         except BridgeError as error:
             self.say(f"tables were not moved over: {error}")
         finally:
             ledger.close()
+
+    @staticmethod
+    def _ready(ledger: Ledger) -> list[str]:
+        """Tables that PostgreSQL answers for, though nothing speaks against Engram."""
+        epochs, routes = ledger.epochs(), Serving(ledger).routes()
+        if not epochs or epochs[-1][2] is None:
+            return []
+        proven = int(ledger.facts().get("proven", 0))
+        return [
+            record.label
+            for record in ledger.tables()
+            if record.state == "loaded" and record.reached <= proven and routes.get(record.label, Route()).mode is Mode.POSTGRES
+        ]
 
     def judged(self) -> dict[str, Any]:
         """Stop reading, and hold every answer against what the rows really were. The proxy goes on."""

@@ -14,7 +14,6 @@ import psycopg
 
 from bridge.ledger import RESYNC_ASKED, Ledger
 from bridge.reads import Mode, Route
-from bridge.sandbox.promises import Outage
 from tests.histories.world import DROPS, EFFECTIVE, NOTICED, World
 
 Fault = Callable[[World, random.Random], AbstractContextManager[None]]
@@ -66,11 +65,11 @@ def engram_false(world: World, chance: random.Random) -> Iterator[None]:
 def bridge_dead(world: World, chance: random.Random) -> Iterator[None]:
     """kill -9: what it has not written, nobody writes."""
     world.rig.kill()
-    began = time.time()
+    world.gone("bridge")
     try:
         yield
     finally:
-        world.outages.append(Outage("bridge", began, time.time()))
+        world.back("bridge")
         world.start_bridge()
 
 
@@ -85,12 +84,12 @@ def bridge_stopped(world: World, chance: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def proxy_dead(world: World, chance: random.Random) -> Iterator[None]:
     """kill -9 of the proxy."""
-    with world.outage("proxy"):
-        world.proxy.kill()
-        try:
-            yield
-        finally:
-            world.proxy.start()
+    world.gone("proxy")
+    world.proxy.kill()
+    try:
+        yield
+    finally:
+        world.start_proxy()
 
 
 @contextlib.contextmanager
@@ -104,12 +103,13 @@ def proxy_stopped(world: World, chance: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def postgres_dead(world: World, chance: random.Random) -> Iterator[None]:
     """In an orderly way, or as a crash does."""
-    with world.outage("postgres", after=NOTICED):
-        world.postgres.stop(chance.choice(("fast", "immediate")))
-        try:
-            yield
-        finally:
-            world.postgres.start()
+    world.gone("postgres")
+    world.postgres.stop(chance.choice(("fast", "immediate")))
+    try:
+        yield
+    finally:
+        world.postgres.start()
+        world.back("postgres", NOTICED)
 
 
 @contextlib.contextmanager
@@ -159,7 +159,7 @@ def resync(world: World, chance: random.Random) -> Iterator[None]:
         numbers = {record.label: record.number for record in ledger.tables()}
         ledger.put_facts({f"resync:{numbers[label]}": RESYNC_ASKED})
 
-    world.patiently(ask)
+    world.noted(ask)
     yield
 
 
@@ -178,13 +178,14 @@ def rerouted(world: World, chance: random.Random) -> Iterator[None]:
     """An operator changes a table's mode, and changes it back."""
     writer = chance.choice(world.writers)
     mode = chance.choice((Mode.POSTGRES, Mode.SHADOW, Mode.ENGRAM, Mode.ENGRAM_ONLY))
-    only = world.outage("engram-only", after=EFFECTIVE) if mode is Mode.ENGRAM_ONLY else contextlib.nullcontext()
-    with only:
-        world.route(writer.label, Route(mode, chance.choice((0, 1, 50, 99, 100))))
-        try:
-            yield
-        finally:
-            world.route(writer.label, Route(Mode.ENGRAM, 100))
+    if mode is Mode.ENGRAM_ONLY:
+        world.gone("engram-only")
+    world.route(writer.label, Route(mode, chance.choice((0, 1, 50, 99, 100))))
+    try:
+        yield
+    finally:
+        if world.route(writer.label, Route(Mode.ENGRAM, 100)):
+            world.back("engram-only", EFFECTIVE)
 
 
 @contextlib.contextmanager

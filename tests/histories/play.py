@@ -1,4 +1,4 @@
-"""One world, many seeds, one after the other: each finds everything well, plays its faults, and leaves the mending to the next."""
+"""One world, many seeds, one after the other: each finds everything well, plays its faults, leaves mending to the next."""
 
 from __future__ import annotations
 

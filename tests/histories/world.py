@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 
-from bridge.errors import LedgerUnavailable
+from bridge.errors import Fatal, LedgerUnavailable
 from bridge.ledger import Ledger, Serving
 from bridge.reads import Mode, Route
 from bridge.sandbox.postgres import SandboxPostgres
@@ -42,8 +42,6 @@ EFFECTIVE = 2.0
 DROPS = [{"on": "Remember", "do": "drop", "probability": 0.02, "seed": 1}]
 """What the target does all the time."""
 
-T = TypeVar("T")
-
 
 @dataclass(slots=True)
 class World:
@@ -55,6 +53,8 @@ class World:
     writers: list[KeyWriter]
     readers: list[Reader] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
+    away: dict[str, float] = field(default_factory=dict)
+    """What is away now, and since when."""
     done: Counter[str] = field(default_factory=Counter)
     verdict: Verdict | None = None
 
@@ -114,17 +114,30 @@ class World:
         process = self.rig.start()
         self.wait("a run begins", lambda: self.rig.said("a run begins") > before or process.poll() is not None)
 
+    def start_proxy(self) -> None:
+        """Start it; where the ledger is away it ends at once, and is started again by `tend`."""
+        with contextlib.suppress(Fatal):
+            self.proxy.start()
+            self.back("proxy")
+
     def tend(self) -> None:
         """Start again what has ended because a server was away, as an init system would."""
         process = self.rig.process
         if process is None or process.poll() is not None:
             self.start_bridge()
-        assert self.proxy.process is not None
-        assert self.proxy.process.poll() is None, f"the proxy has ended by itself:\n{self.proxy.said()}"
+        if "proxy" in self.away:
+            self.start_proxy()
+        else:
+            assert self.proxy.process is not None
+            assert self.proxy.process.poll() is None, f"the proxy has ended by itself:\n{self.proxy.said()}"
 
     def heal(self) -> None:
-        """Until Engram answers for every table again. Raises AssertionError when it does not."""
+        """Until all reads go to Engram, and it answers for every table. Raises AssertionError when it does not."""
         with contextlib.closing(Client(self.proxy.url)) as client:
+            for writer in self.writers:
+                self.wait("tables are routed", lambda writer=writer: self.route(writer.label, Route(Mode.ENGRAM, 100)))
+            if "engram-only" in self.away:
+                self.back("engram-only", EFFECTIVE)
             for writer in self.writers:
                 self.wait(f"Engram answers for {writer.label}", lambda writer=writer: self._answers(client, writer))
 
@@ -144,44 +157,39 @@ class World:
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.rig.tail()}\n{self.proxy.said()}"
             time.sleep(0.02)
 
-    @contextlib.contextmanager
-    def outage(self, what: str, after: float = 0.0) -> Iterator[None]:
-        """Note that something is away meanwhile, and for `after` seconds more."""
-        began = time.time()
+    def gone(self, what: str) -> None:
+        """It is away from now on."""
+        self.away.setdefault(what, time.time())
+
+    def back(self, what: str, after: float = 0.0) -> None:
+        """It is back, or counts as back after so many seconds."""
+        if what in self.away:
+            self.outages.append(Outage(what, self.away.pop(what), time.time() + after))
+
+    def route(self, label: str, route: Route) -> bool:
+        """Change where reads go; whether the ledger could be reached."""
+        return self.noted(lambda ledger: Serving(ledger).route(label, route, who="chance", verb="advance", detail={}))
+
+    def noted(self, act: Callable[[Ledger], object]) -> bool:
+        """Do something with the ledger; whether it could be reached."""
         try:
-            yield
-        finally:
-            self.outages.append(Outage(what, began, time.time() + after))
-
-    def route(self, label: str, route: Route) -> None:
-        """Change where reads go."""
-        self.patiently(lambda ledger: Serving(ledger).route(label, route, who="chance", verb="advance", detail={"why": "chance"}))
-
-    def patiently(self, act: Callable[[Ledger], T]) -> T:
-        """Do something with the ledger, again while it cannot be reached."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
+            ledger = Ledger(self.rig.ledger_location)
             try:
-                ledger = Ledger(self.rig.ledger_location)
-                try:
-                    return act(ledger)
-                finally:
-                    ledger.close()
-            except LedgerUnavailable:
-                assert time.monotonic() < deadline, "the ledger stays away"
-                time.sleep(0.1)
+                act(ledger)
+            finally:
+                ledger.close()
+        except LedgerUnavailable:
+            return False
+        return True
 
-    def sql(self, statement: str) -> None:
-        """A statement against the source, again while it is away or somebody holds a lock."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with psycopg.connect(self.rig.source, autocommit=True, options="-c lock_timeout=3000") as connection:
-                    connection.execute(statement.encode())
-                return
-            except (psycopg.OperationalError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                assert time.monotonic() < deadline, f"could not be done: {statement}"
-                time.sleep(0.1)
+    def sql(self, statement: str) -> bool:
+        """A statement against the source; whether it could be done: the server may be away, or somebody hold a lock."""
+        try:
+            with psycopg.connect(self.rig.source, autocommit=True, options="-c lock_timeout=500") as connection:
+                connection.execute(statement.encode())
+        except (psycopg.OperationalError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            return False
+        return True
 
 
 def _value(body: str) -> str:
@@ -200,7 +208,9 @@ def world(folder: Path, postgres: SandboxPostgres, *, seed: int, ledger: str = "
         overrides["ledger"] = "postgresql"
     port = free_port(0)
     serve = {"port": port, "max_staleness": MAX_STALENESS, **overrides.pop("serve", {})}
-    rig = Rig(place, source, serve=serve, faults=DROPS, **overrides)
+    # What goes wrong would take the tables back for good, and Engram would be asked no more.
+    cutover = {"automatic_return": False, **overrides.pop("cutover", {})}
+    rig = Rig(place, source, serve=serve, cutover=cutover, faults=DROPS, **overrides)
     command = [sys.executable, "-m", "bridge", "serve", "--config", str(rig.file)]
     proxy = Proxy(command, f"http://127.0.0.1:{port}", folder / "proxy.log")
     writers = [KeyWriter(source, name, seed + number, WRITES) for number, name in enumerate(TABLES)]
