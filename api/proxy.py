@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from api.counting import Counting
 from api.engram import BreakerOpen, DeadlineExceeded, EngramReads
+from api.freshness import Freshness
 from api.ledger import LedgerReads
 from api.postgres import PostgresReads, Rows, ShapeChanged
 from api.problems import Problem, not_found
@@ -95,6 +96,7 @@ class Proxy:
         self.postgres = postgres
         self.tables = tables
         self.counting = counting
+        self.freshness = Freshness()
 
     def table(self, name: str) -> Carried:
         """The carried table of that name. Raises Problem."""
@@ -126,7 +128,7 @@ class Proxy:
         rows = [asking.answers[key] for key in keys]
         if known is None:
             return Answers(rows)
-        return Answers(rows, known.proven, max(time.time() - known.covered, 0.0))
+        return Answers(rows, known.proven, self.freshness.age(known.covered))
 
     # who answers
 
@@ -177,7 +179,8 @@ class Proxy:
         allowed = asking.table.options.max_staleness or self.settings.serve.max_staleness
         if asking.demand.max_staleness is not None:
             allowed = min(allowed, asking.demand.max_staleness)
-        return unproven(asking.standing, key, now=time.time(), max_staleness=allowed, min_lsn=asking.demand.min_lsn)
+        now = self.freshness.now(asking.standing.table.covered)
+        return unproven(asking.standing, key, now=now, max_staleness=allowed, min_lsn=asking.demand.min_lsn)
 
     # Engram
 

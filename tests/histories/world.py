@@ -185,7 +185,9 @@ class World:
     def sql(self, statement: str) -> bool:
         """A statement against the source; whether it could be done: the server may be away, or somebody hold a lock."""
         try:
-            with psycopg.connect(self.rig.source, autocommit=True, options="-c lock_timeout=500") as connection:
+            with psycopg.connect(
+                self.rig.source, autocommit=True, connect_timeout=3, options="-c lock_timeout=500"
+            ) as connection:
                 connection.execute(statement.encode())
         except (psycopg.OperationalError, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             return False
