@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo soak test test-ledger test-wal2json lint format bench proto clean
+.PHONY: install demo soak chaos test test-ledger test-wal2json lint format bench proto clean
 
 install: $(STAMP)
 
@@ -73,6 +73,16 @@ soak: $(STAMP)
 		$(if $(SEED),--seed $(SEED)) \
 		$(if $(LEDGER),--ledger $(LEDGER)) \
 		$(if $(PLUGIN),--plugin $(PLUGIN)) \
+		$(if $(REPORT),--report $(REPORT))
+
+# Histories: rows are written and read through the proxy while everything fails by a seeded schedule, and each answer is judged.
+# SEEDS= or, by time, MINUTES= says how many; SEED= is the first, LEDGER=postgresql keeps the ledger there.
+SEEDS ?= 100
+chaos: $(STAMP)
+	$(BIN)/python -m tests.histories --seeds $(SEEDS) \
+		$(if $(filter-out file,$(origin MINUTES)),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) \
+		$(if $(LEDGER),--ledger $(LEDGER)) \
 		$(if $(REPORT),--report $(REPORT))
 
 lint: $(STAMP)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.sandbox.postgres import SandboxPostgres
-from bridge.sandbox.promises import Outage
+from bridge.sandbox.promises import Outage, Read
 from tests.histories.play import play
 from tests.histories.world import MAX_STALENESS, World, world
 
@@ -64,5 +64,5 @@ def test_with_the_bridge_dead_reads_go_over_to_postgresql_within_the_staleness_p
     assert len(meanwhile) > DEAD_SECONDS * 10
 
 
-def reads(made: World) -> list:  # type: ignore[type-arg]
+def reads(made: World) -> list[Read]:
     return [read for reader in made.readers for read in reader.reads]

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def main(
     sys.exit(0 if kept else 1)
 
 
-def _one_world(first: int, count: int, until: float | None, ledger: str, seconds: float) -> tuple[dict, bool]:  # type: ignore[type-arg]
+def _one_world(first: int, count: int, until: float | None, ledger: str, seconds: float) -> tuple[dict[str, Any], bool]:
     def seeds() -> Iterator[int]:
         for seed in range(first, first + count):
             if until is None or time.monotonic() < until or seed == first:
