@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
 import socket
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from typing import Any
 
+from bridge.certificate import seal
 from bridge.errors import CheckFailed, ConfigError
 from bridge.gates import Gate, Inputs, Thresholds, closed, of_table, raises
 from bridge.ledger import Act, Ledger, Serving
-from bridge.readiness import gates_now
+from bridge.lsn import format_lsn
+from bridge.readiness import SHADOW_SECONDS, gates_now, newest_validation
 from bridge.reads import Mode, Route
 from bridge.status import SlotFigures
 
 ALL = 100
+AUDITED = 1000
+"""Lines of the audit trail that a certificate holds, the newest."""
 
 
 class GatesClosed(CheckFailed):
@@ -62,20 +69,96 @@ class Moves:
             raise ConfigError("--force needs a reason", hint="--why says why, and stays in the audit trail.")
         noted: dict[str, Any] = {"why": why, **detail}
         if raises(self.route(label), wanted):
-            gates = self.known[1]
-            shut = closed(gates, label)
-            if shut and not force:
-                raise GatesClosed(label, shut)
-            noted["gates"] = {gate.name: gate.value for gate in of_table(gates, label)}
-            noted["closed"] = [gate.name for gate in shut]
-            noted["forced"] = bool(shut)
+            noted |= self._through(label, force)
         return Serving(self.ledger).route(label, wanted, who=self.who, verb=verb, detail=noted)
+
+    def _through(self, label: str, force: bool) -> dict[str, Any]:
+        """The gates, for the audit trail. Raises GatesClosed."""
+        gates = self.known[1]
+        shut = closed(gates, label)
+        if shut and not force:
+            raise GatesClosed(label, shut)
+        values = {gate.name: gate.value for gate in of_table(gates, label)}
+        return {"gates": values, "closed": [gate.name for gate in shut], "forced": bool(shut)}
 
     def advance(self, label: str, share: int, *, why: str = "", force: bool = False) -> Act:
         """Engram answers this share of the keys, percent. Raises GatesClosed and ConfigError."""
         if not 1 <= share <= ALL:
             raise ConfigError(f"--share {share} is no share", hint="1 to 100; `engram-bridge cutover back` for none.")
         return self.to(label, Route(Mode.ENGRAM, share), verb="advance", why=why, force=force)
+
+    def complete(
+        self, label: str, *, why: str = "", force: bool = False, engram_only: bool = False
+    ) -> tuple[Act, dict[str, Any]]:
+        """Engram answers all keys of the table, with a certificate; PostgreSQL stays behind every read.
+
+        With `engram_only` it does not any more: the last step, and only for a table that was completed before.
+        Gates are asked even where nothing moves: the certificate is about them. Raises GatesClosed and ConfigError.
+        """
+        now = self.route(label)
+        if engram_only and now != Route(Mode.ENGRAM, ALL, now.since) and now.mode is not Mode.ENGRAM_ONLY:
+            raise ConfigError(
+                f"{label} is not completed: its reads go {now.mode.value} {now.share} %",
+                hint=f"engram-bridge cutover complete {label} first, and let it be so for a while.",
+            )
+        if force and not why.strip():
+            raise ConfigError("--force needs a reason", hint="--why says why, and stays in the audit trail.")
+        shut = self._through(label, force)["closed"]
+        wanted = Route(Mode.ENGRAM_ONLY if engram_only else Mode.ENGRAM, ALL)
+        document = seal(self._evidence(label, now, wanted, why, shut))
+        noted = {"why": why, "certificate": document["sha256"], **self._through(label, force)}
+        return Serving(self.ledger).route(label, wanted, who=self.who, verb="complete", detail=noted), document
+
+    def _evidence(self, label: str, now: Route, wanted: Route, why: str, shut: list[str]) -> dict[str, Any]:
+        inputs, gates = self.known
+        serving, facts = Serving(self.ledger), self.ledger.facts()
+        validation = newest_validation(serving, label)
+        since = inputs.now - SHADOW_SECONDS
+        return {
+            "table": label,
+            "made": time.time(),
+            "who": self.who,
+            "why": why,
+            "closed": shut,
+            "route": {
+                "from": {"mode": now.mode.value, "share": now.share},
+                "to": {"mode": wanted.mode.value, "share": wanted.share},
+            },
+            "source": {name: facts.get(name) for name in ("system_identifier", "timeline", "database", "slot")},
+            "position": {
+                "proven": format_lsn(int(facts.get("proven", 0))),
+                "flushed": format_lsn(self.slot.flush_lsn) if self.slot is not None else None,
+            },
+            "target": {"epoch": inputs.epoch, "seen": inputs.epoch_seen},
+            "ledger": facts.get("ledger_id"),
+            "gates": [asdict(gate) for gate in of_table(gates, label)],
+            "validation": None
+            if validation is None or validation.result is None
+            else {
+                "number": validation.number,
+                "asked": validation.asked,
+                "who": validation.who,
+                "ended": validation.ended,
+                "table": validation.result["tables"][label],
+                "result": {name: validation.result[name] for name in ("order", "frontier", "checks", "version", "epoch")},
+            },
+            "reads": {"since": since, "counts": serving.counts(since=since).get(label, {})},
+            "audit": [asdict(act) for act in serving.audit(AUDITED, label)],
+            "versions": {"engram-bridge": metadata.version("engram-bridge"), "python": platform.python_version()},
+        }
+
+    def explain(self, label: str, key: str | None, why: str) -> int:
+        """Settle a mismatch that was explained, or all of a table; answers how many. Raises ConfigError."""
+        if not why.strip():
+            raise ConfigError("a mismatch is settled by a reason", hint="--why says what it was, and stays in the audit trail.")
+        serving = Serving(self.ledger)
+        known = [found for found in serving.mismatches(label) if key in (None, found.key)]
+        if not known:
+            raise ConfigError(f"{label}: there is no such mismatch", hint="See `engram-bridge cutover mismatches`.")
+        serving.settle(label, key)
+        settled = [{"key": found.key, "columns": list(found.columns), "times": found.times} for found in known[:AUDITED]]
+        serving.note(who=self.who, verb="explain", label=label, detail={"why": why, "settled": settled})
+        return len(known)
 
     def shadow(self, label: str, share: int = ALL, *, why: str = "") -> Act:
         """PostgreSQL answers everything, and this share of the keys is compared with Engram."""

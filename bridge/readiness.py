@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 from bridge.gates import Gate, Inputs, Kept, TableInputs, Thresholds, Validated, judge
 from bridge.ledger import Act, Ledger, Mismatch, Serving, Validation, resyncing
-from bridge.reads import Counts, Mode, Route, Shadow, quantile, shadow
+from bridge.reads import BOUNDS_MS, Counts, Mode, Route, Shadow, quantile, shadow
 from bridge.returning import failures
 from bridge.status import FRESH_SECONDS, SlotFigures
 
@@ -66,6 +67,11 @@ def read_inputs(ledger: Ledger, slot: SlotFigures | None) -> Inputs:
     )
 
 
+def _finite(milliseconds: float | None) -> float | None:
+    """JSON knows no infinity: what is beyond all bounds is twice the highest."""
+    return 2.0 * BOUNDS_MS[-1] if milliseconds is not None and math.isinf(milliseconds) else milliseconds
+
+
 def _heartbeat(beat: Mapping[str, Any], lags: Mapping[str, Any]) -> float | None:
     """Seconds; one that is still under way for longer counts. Where no beat may be sent, that of the newest changes."""
     p99 = beat.get("p99_ms") if not beat.get("refused") else lags.get("p99")
@@ -99,7 +105,7 @@ def _tables(ledger: Ledger, facts: Mapping[str, str], frontier: int, epoch: str 
             pending_edges=pending.get(record.number, 0),
             mismatches=mismatches[record.label],
             shadow=shadows.get(record.label, 0),
-            target_p99=quantile(counts, "target", 0.99),
+            target_p99=_finite(quantile(counts, "target", 0.99)),
             reads=reads,
             failed=failed,
             validated=validated.get(record.label),
@@ -131,6 +137,13 @@ def newest_validations(found: Iterable[Validation]) -> dict[str, Validated]:
                 ),
             )
     return newest
+
+
+def newest_validation(serving: Serving, label: str) -> Validation | None:
+    """The one that the gate is judged by."""
+    found = serving.validations(VALIDATIONS)
+    newest = newest_validations(found).get(label)
+    return next((one for one in found if newest is not None and one.number == newest.number), None)
 
 
 def _shadows(serving: Serving, labels: Iterable[str], routes: Mapping[str, Route], now: float) -> dict[str, int]:

@@ -107,6 +107,10 @@ class Returning:
             self._looks.popleft()
         return [label for label, route in routes.items() if self._judge(label, route, sums)]
 
+    def step(self) -> None:
+        """The same, for who has nothing to do with the answer."""
+        self.look()
+
     def _judge(self, label: str, route: Route, sums: Sums) -> bool:
         """Only what came since the route was first seen counts: what is older was another route's. No clock is asked for that."""
         before = next(look for look in self._looks if look[1].get(label) == route)

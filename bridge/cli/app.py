@@ -17,6 +17,7 @@ from bridge.cli import (
     bundling,
     changing,
     checking,
+    completing,
     configuring,
     cutover,
     ending,
@@ -78,7 +79,12 @@ app.add_typer(cutover_app, name="cutover", rich_help_panel=MOVING)
 cutover_app.command("status")(cutover.cutover_status)
 cutover_app.command("shadow")(cutover.cutover_shadow)
 cutover_app.command("advance")(cutover.cutover_advance)
+cutover_app.command("rehearse")(completing.cutover_rehearse)
+cutover_app.command("complete")(completing.cutover_complete)
+cutover_app.command("verify")(completing.cutover_verify)
 cutover_app.command("back")(cutover.cutover_back)
+cutover_app.command("mismatches")(completing.cutover_mismatches)
+cutover_app.command("explain")(completing.cutover_explain)
 cutover_app.command("audit")(cutover.cutover_audit)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=CHANGING)
 ledger_app.command("export")(ledgers.ledger_export)

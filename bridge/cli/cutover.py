@@ -94,7 +94,7 @@ def cutover_shadow(
 ) -> int:
     """PostgreSQL answers everything, and what Engram would have answered is compared."""
     with moves(load(config, None, None, ledger), who) as at:
-        _told(at.shadow(carried(at.ledger, table), share, why=why))
+        told(at.shadow(carried(at.ledger, table), share, why=why))
     return 0
 
 
@@ -110,9 +110,9 @@ def cutover_advance(
     """Let Engram answer a share of a table's keys, if all gates are open; a smaller share than now needs none."""
     with moves(load(config, None, None, ledger), who) as at:
         try:
-            _told(at.advance(carried(at.ledger, table), share, why=why, force=force))
-        except GatesClosed as refused:
-            return _refused(refused)
+            told(at.advance(carried(at.ledger, table), share, why=why, force=force))
+        except GatesClosed as closed_gates:
+            return refused(closed_gates)
     return 0
 
 
@@ -130,7 +130,7 @@ def cutover_back(
         at = Moves(book, settings.cutover.thresholds(), None, who or me())
         every = [record.label for record in book.tables()]
         for label in every if tables == ["all"] else [carried(book, name) for name in tables]:
-            _told(at.back(label, why=why))
+            told(at.back(label, why=why))
     finally:
         book.close()
     return 0
@@ -159,7 +159,8 @@ def cutover_audit(
     return 0
 
 
-def _told(act: Act) -> None:
+def told(act: Act) -> None:
+    """Say what was done."""
     make_console().print(Text(_sentence(act)))
 
 
@@ -171,12 +172,13 @@ def _sentence(act: Act) -> str:
     return f"{act.verb} {act.label}{where}{forced}{why}"
 
 
-def _refused(refused: GatesClosed) -> int:
+def refused(error: GatesClosed) -> int:
+    """Say which gates are closed, and what to do about each; answers the exit code."""
     console = make_console(stderr=True)
-    console.print(Text(str(refused), style="bold red"))
-    console.print(_gates(refused.gates, time.time()))
-    console.print(Text(f"  → {refused.hint}"))
-    return refused.exit_code
+    console.print(Text(str(error), style="bold red"))
+    console.print(_gates(error.gates, time.time()))
+    console.print(Text(f"  → {error.hint}"))
+    return error.exit_code
 
 
 def _print(console: Console, routes: dict[str, Route], gates: list[Gate], now: float) -> None:
