@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from importlib import metadata
 
@@ -23,6 +24,7 @@ from bridge import reads
 from bridge.collector import Collector
 from bridge.config import Config
 from bridge.ledger import Ledger, Serving
+from bridge.returning import Returning
 
 
 def create_app(settings: Config) -> FastAPI:
@@ -66,6 +68,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.figures = Collector.of(settings, ledger)
         stack.callback(app.state.figures.close)
         counting = Counting(Serving(ledger))
+        budget = settings.cutover.budget()
+        if budget is not None:
+            counting.every_beat.append(Returning(Serving(ledger), budget, f"proxy on {socket.gethostname()}").step)
         counting.start()
         stack.push_async_callback(counting.close)
         asked = ledger_reads(settings.ledger)
