@@ -132,7 +132,7 @@ async def page(request: Request) -> Response:
     except Problem as problem:
         if problem.status != 401:
             raise
-        facts = '<p class="plain">A token is needed to see this page. <noscript>It needs JavaScript for that.</noscript></p>'
+        facts = '<p class="plain">A token is needed to see this page.<noscript> It needs JavaScript for that.</noscript></p>'
     else:
         facts = summary(await operator.watching.now())
     return HTMLResponse(FILES.index.replace(PLACE, facts), headers=NO_STORE)

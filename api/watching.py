@@ -68,17 +68,21 @@ class Watching:
     async def refresh(self) -> View:
         """Look now, and tell everybody."""
         async with self._alone:
-            view = await asyncio.to_thread(self._seen)
+            return await self._told()
+
+    async def now(self) -> View:
+        """The newest view, not older than a watched one should be. Who comes while somebody looks gets what that one sees."""
+        async with self._alone:
+            view = self._view
+            if view is not None and self._clock() - view["at"] <= 2 * WATCHED_SECONDS:
+                return view
+            return await self._told()
+
+    async def _told(self) -> View:
+        view = await asyncio.to_thread(self._seen)
         async with self._changed:
             self._view = view
             self._changed.notify_all()
-        return view
-
-    async def now(self) -> View:
-        """The newest view, not older than a watched one should be."""
-        view = self._view
-        if view is None or self._clock() - view["at"] > 2 * WATCHED_SECONDS:
-            view = await self.refresh()
         return view
 
     async def views(self) -> AsyncIterator[View]:

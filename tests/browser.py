@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -34,12 +35,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def served(file: Path, folder: Path, *options: str) -> Iterator[str]:
-    """`serve` with this configuration on a free port, until the end of the block; answers its address once it answers."""
+def served(file: Path, folder: Path, **environment: str) -> Iterator[str]:
+    """`serve` with this configuration on a free port, until the end of the block; its address, once it answers."""
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "bridge", "serve", "--config", str(file), "--port", "0", "--log-format", "json", *options]
+    command = [sys.executable, "-m", "bridge", "serve", "--config", str(file), "--port", "0", "--log-format", "json"]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **environment}
+        )
     try:
         yield _answering(process, log)
         assert process.poll() is None, "the proxy ended by itself"

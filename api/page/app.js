@@ -1,6 +1,6 @@
 // The page: takes each view as it comes and brings the document up to date.
 
-import { ask, roles, toast } from "./control.js";
+import { ask, roles } from "./control.js";
 import { draw } from "./charts.js";
 import { $, h, keep, mark, say, show } from "./dom.js";
 import { facts, flow, positions } from "./flow.js";
@@ -142,6 +142,8 @@ function connect() {
     silent: () => live("lost", "no answer"),
     refused: () => {
       const tried = token();
+      heard = 0;
+      show($("page"), false);
       remember(null, operator());
       live("lost", "token needed");
       show($("sign"), true);
@@ -157,8 +159,7 @@ $("sign").addEventListener("click", () => {
     return;
   }
   remember(null, "");
-  toast("Signed out");
-  connect();
+  location.reload(); // nothing that the token has shown stays
 });
 
 setInterval(() => {

@@ -17,7 +17,7 @@ class Chart {
     this.note = h("p", { class: "muted", text: note });
     this.figure = h(
       "figure",
-      { class: "panel chart", id: `chart-${name}`, role: "group", "aria-label": title },
+      { class: "panel chart", id: `chart-${name}` },
       h("figcaption", {}, h("h2", { text: title }), this.note),
       this.canvas,
       this.legend,

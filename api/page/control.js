@@ -135,11 +135,11 @@ function confirmRoute(form) {
 // a parked key, a validation
 
 export function retryButton(table, key) {
-  return act("Retry", `try ${key} of ${table} again`, () => send("ops/retry", { table, key }), `${key} will be read again`);
+  return act("Retry", `Retry ${key} of ${table}`, () => send("ops/retry", { table, key }), `${key} will be read again`);
 }
 
 export function validateButton(table) {
-  return act("Validate now", `validate ${table.name}`, () => send("ops/validate", { table: table.name }), `A validation of ${table.name} is asked for`);
+  return act("Validate now", `Validate now: ${table.name}`, () => send("ops/validate", { table: table.name }), `A validation of ${table.name} is asked for`);
 }
 
 function act(text, label, deed, done) {

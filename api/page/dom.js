@@ -34,6 +34,14 @@ export function show(element, wanted) {
   return element;
 }
 
+// Prose with commands between backticks.
+export function prose(element, text) {
+  if (element.told === text) return element;
+  element.told = text;
+  element.replaceChildren(...text.split("`").map((part, place) => (place % 2 ? h("code", { text: part }) : part)));
+  return element;
+}
+
 // A list whose elements live as long as their items do, told apart by a key.
 export function keep(parent, items, keyOf, make, update) {
   const known = parent.kept ?? (parent.kept = new Map());

@@ -1,4 +1,4 @@
-// Numbers, durations and moments for people.
+// Numbers, durations and moments for people. A unit stays on the line of its number.
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
@@ -20,21 +20,21 @@ export function bytes(value) {
     rest /= 1000;
     place += 1;
   }
-  return `${place ? tenth.format(rest) : whole.format(rest)} ${units[place]}`;
+  return `${place ? tenth.format(rest) : whole.format(rest)}\u00a0${units[place]}`;
 }
 
 export function seconds(value) {
   if (missing(value)) return NONE;
-  if (value < 1) return `${whole.format(value * 1000)} ms`;
-  if (value < 10) return `${tenth.format(value)} s`;
-  if (value < 90) return `${whole.format(value)} s`;
-  if (value < 5400) return `${whole.format(value / 60)} min`;
-  if (value < 172800) return `${tenth.format(value / 3600)} h`;
-  return `${whole.format(value / 86400)} days`;
+  if (value < 1) return `${whole.format(value * 1000)}\u00a0ms`;
+  if (value < 10) return `${tenth.format(value)}\u00a0s`;
+  if (value < 90) return `${whole.format(value)}\u00a0s`;
+  if (value < 5400) return `${whole.format(value / 60)}\u00a0min`;
+  if (value < 172800) return `${tenth.format(value / 3600)}\u00a0h`;
+  return `${whole.format(value / 86400)}\u00a0days`;
 }
 
-export const milliseconds = (value) => (missing(value) ? NONE : value < 1000 ? `${number(value)} ms` : seconds(value / 1000));
-export const percent = (value) => (missing(value) ? NONE : `${number(value)} %`);
+export const milliseconds = (value) => (missing(value) ? NONE : value < 1000 ? `${number(value)}\u00a0ms` : seconds(value / 1000));
+export const percent = (value) => (missing(value) ? NONE : `${number(value)}\u00a0%`);
 
 export function moment(at, now = Date.now() / 1000) {
   if (missing(at)) return NONE;

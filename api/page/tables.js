@@ -1,6 +1,6 @@
 // The tables: one line each, which opens to its gates, its reads and what waits.
 
-import { $, h, keep, mark, say, show } from "./dom.js";
+import { $, h, keep, mark, prose, say, show } from "./dom.js";
 import { NONE, ago, count, full, measure, moment, number, percent, plural, seconds } from "./format.js";
 import { makeRoute, retryButton, updateRoute, validateButton } from "./control.js";
 
@@ -41,11 +41,19 @@ function makeDetail(table) {
     "div",
     { class: "detail", id, hidden: true },
     h("p", { class: "reason" }),
-    part("route", "Where its reads go", makeRoute(table)),
-    part("of-gates", "Gates", h("p", { class: "muted note" }), h("ul", { class: "gates" })),
-    part("of-reads", "Reads of the last hour", h("ul", { class: "bars" })),
-    part("of-keys", "What waits", h("div", { class: "keys" }, h("p", { class: "muted none" }), h("ul", { class: "lines parked" }), h("ul", { class: "lines differed" }))),
-    part("of-validation", "Validation", h("p", { class: "validation" }), validateButton(table)),
+    h(
+      "div",
+      { class: "side" },
+      part("route", "Where its reads go", makeRoute(table)),
+      part("of-validation", "Validation", h("p", { class: "validation" }), validateButton(table)),
+      part("of-reads", "Reads of the last hour", h("ul", { class: "bars" })),
+    ),
+    h(
+      "div",
+      { class: "wide" },
+      part("of-gates", "Gates", h("p", { class: "muted note" }), h("ul", { class: "gates" })),
+      part("of-keys", "What waits", h("p", { class: "muted none" }), h("ul", { class: "lines parked" }), h("ul", { class: "lines differed" })),
+    ),
   );
 }
 
@@ -91,14 +99,31 @@ function updateDetail(detail, table, state) {
   show(reason, Boolean(table.reason));
   say(reason, table.reason ? `Stopped: ${table.reason}` : "");
   updateRoute(detail.querySelector("form"), table, state);
-  const closed = [...state.gates, ...table.gates].filter((gate) => !gate.open);
-  const judged = state.gates.length + table.gates.length;
-  say(detail.querySelector(".of-gates .note"), judged ? (closed.length ? `${closed.length} of ${judged} closed` : `all ${judged} open: it may move`) : "no gates are known yet");
+  say(detail.querySelector(".of-gates .note"), gatesNote(table.gates, state.gates));
   gates(detail.querySelector(".of-gates ul"), table.gates, state.at);
   bars(detail.querySelector(".bars"), table.reads);
   keys(detail, table, state);
   validation(detail.querySelector(".validation"), table.validation, state.at);
 }
+
+const GATES = {
+  lag: "Lag",
+  heartbeat: "Heartbeat p99",
+  wire: "Wire silence",
+  slot: "Time until the slot is lost",
+  epoch: "Since Engram's last start",
+  snapshot: "Snapshot",
+  parked: "Parked keys",
+  edges: "Pending edges",
+  proof: "Rows proven",
+  mismatches: "Mismatches",
+  validation: "Last validation",
+  shadow: "Clean comparisons",
+  target: "Engram's p99",
+  errors: "Reads that failed at Engram",
+};
+
+const BOUNDS = { lag: "at most", heartbeat: "at most", wire: "at most", slot: "at least", epoch: "at least", parked: "at most", edges: "at most", proof: "at least", mismatches: "at most", validation: "not older than", shadow: "at least", target: "at most", errors: "at most" };
 
 // Closed ones first: value, what is asked for, since when, and what to do.
 export function gates(list, found, now) {
@@ -107,17 +132,25 @@ export function gates(list, found, now) {
     list,
     ordered,
     (gate) => `${gate.table}/${gate.name}`,
-    (gate) => h("li", {}, h("span", { class: "sign", "aria-hidden": "true" }), h("div", {}, h("p", {}, h("b", { text: gate.name }), h("span", { class: "chip" }), h("span", { class: "value" }), h("span", { class: "muted since" })), h("p", { class: "remedy" }))),
+    (gate) => h("li", {}, h("span", { class: "sign", "aria-hidden": "true" }), h("div", {}, h("p", {}, h("b", { text: GATES[gate.name] ?? gate.name }), h("span", { class: "chip" }), h("span", { class: "value" }), h("span", { class: "muted since" })), h("p", { class: "remedy" }))),
     (element, gate) => {
       mark(element, "data-level", gate.open ? "good" : "bad");
       say(element.querySelector(".sign"), gate.open ? "✓" : "✕");
       say(element.querySelector(".chip"), gate.open ? "open" : "closed");
-      say(element.querySelector(".value"), `${measure(gate.value, gate.unit)} · asked for ${measure(gate.threshold, gate.unit)}`);
+      say(element.querySelector(".value"), `${measure(gate.value, gate.unit)} · ${BOUNDS[gate.name] ?? "asked for"} ${measure(gate.threshold, gate.unit)}`);
       say(element.querySelector(".since"), gate.since ? `since ${moment(gate.since, now)}` : "");
       mark(element.querySelector(".since"), "title", full(gate.since));
-      say(element.querySelector(".remedy"), gate.open ? "" : gate.remedy);
+      prose(element.querySelector(".remedy"), gate.open ? "" : gate.remedy);
     },
   );
+}
+
+function gatesNote(own, common) {
+  if (!own.length && !common.length) return "No gates are known yet.";
+  const shut = (found) => found.filter((gate) => !gate.open).length;
+  if (!shut(own) && !shut(common)) return "All are open: it may move.";
+  const others = shut(common) ? `; of those of all tables, below, ${shut(common)} of ${common.length}` : "";
+  return `${shut(own)} of ${own.length} closed${others}.`;
 }
 
 function bars(list, reads) {
@@ -144,7 +177,7 @@ function bars(list, reads) {
 
 function keys(detail, table, state) {
   const none = !table.parked && !table.differed.length;
-  say(detail.querySelector(".none"), none ? "No key is parked and no row differs." : "");
+  say(detail.querySelector(".none"), none ? "No key is parked, and no row differs." : "");
   keep(
     detail.querySelector(".parked"),
     table.parkedKeys,

@@ -44,8 +44,9 @@ function subline(state, needed) {
   const rows = state.tables.reduce((total, table) => total + table.proven, 0);
   const { answered, served } = state.hour;
   const reads = answered ? `; of ${plural(answered, "read")} in the last hour ${percent((100 * (served.engram ?? 0)) / answered)} came from Engram` : "";
-  const safe = needed.length ? "Whatever Engram cannot prove is read from PostgreSQL. " : "";
-  return `${safe}${count(rows)} rows of ${plural(state.tables.length, "table")} proven${reads}.`;
+  const { failed } = state.recent;
+  const harm = failed ? `${plural(failed, "read")} of the last five minutes got no answer. ` : "No read has failed: PostgreSQL answers what Engram cannot. ";
+  return `${needed.length ? harm : ""}${count(rows)} rows of ${plural(state.tables.length, "table")} proven${reads}.`;
 }
 
 // The command that a remedy begins with, up to the first word of prose.

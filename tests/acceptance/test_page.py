@@ -84,7 +84,7 @@ def test_numbers_move(site: Site) -> None:
     expect(page.locator(f"{site.table('public.orders')} .cell.rows")).to_have_text("90", timeout=LONG)
     expect(page.locator("#positions .lsn").first).not_to_have_text(received, timeout=LONG)
     site.read(30)
-    expect(page.locator("#node-proxy .facts dd").nth(1)).to_have_text(re.compile(r"3\d · 100 %"), timeout=LONG)
+    expect(page.locator("#node-proxy .facts dd").nth(1)).to_have_text(re.compile(r"3\d · 100\s%"), timeout=LONG)
     expect(page.locator("#node-bridge .facts dd").nth(1)).to_have_text(re.compile("ms|s$"), timeout=LONG)
 
 
@@ -111,7 +111,7 @@ def test_a_share_is_refused_with_its_gates_and_forced_with_a_reason(site: Site) 
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("public.orders: postgres → engram 25 %")
     dialog.get_by_role("button", name="Change").click()
-    expect(dialog.locator(".refused")).to_contain_text("validation")
+    expect(dialog.locator(".refused")).to_contain_text("Last validation")
     expect(dialog.locator(".refused .remedy").first).not_to_be_empty()
     expect(line.locator(".mode")).to_have_text("postgres")
     dialog.locator("#why").fill("the test says so")
@@ -186,3 +186,45 @@ def test_a_killed_target_turns_red_and_green_again(site: Site) -> None:
     site.rig.engram.start()
     expect(page.locator("#node-target")).to_have_attribute("data-level", "good", timeout=LONG)
     expect(page.locator("#headline")).to_have_text("All is well. Nothing needs you.", timeout=LONG)
+
+
+def test_without_the_stream_it_asks_again_and_again(site: Site) -> None:
+    """Where something in between breaks the stream, polling keeps the page live; where nothing answers, the page says so."""
+    context = site.browser.new_context()
+    page = context.new_page()
+    page.route("**/ops/events", lambda route: route.abort())
+    page.goto(site.address)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=LONG)
+    seen = page.locator("#live-text").inner_text()
+    expect(page.locator("#live-text")).not_to_have_text(seen, timeout=LONG)
+    page.route("**/ops/figures", lambda route: route.abort())
+    expect(page.locator("#verdict")).to_have_attribute("data-level", "unknown", timeout=LONG)
+    expect(page.locator("#headline")).to_have_text("The proxy does not answer this page")
+    context.close()
+
+
+def test_a_token_decides_what_can_be_done(site: Site, tmp_path: Path) -> None:
+    """Asked for once, kept by the tab, in no address; the read token shows everything and changes nothing."""
+    tokens = {"ENGRAM_BRIDGE_READ_TOKEN": "r" * 24, "ENGRAM_BRIDGE_OPERATE_TOKEN": "o" * 24}
+    with served(site.rig.file, tmp_path, **tokens) as address:
+        context = site.browser.new_context()
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        dialog = page.locator("dialog")
+        for token, disabled in (("r" * 24, True), ("o" * 24, False)):
+            dialog.locator("#token").fill(token)
+            dialog.locator("#name").fill("Ann")
+            dialog.locator("#token").press("Enter")
+            expect(page.locator("#headline")).to_be_visible(timeout=LONG)
+            page.locator(f"{site.table('public.orders')} .open").click()
+            button = page.get_by_role("button", name="Validate now: public.orders")
+            expect(button).to_be_disabled() if disabled else expect(button).to_be_enabled()
+            if disabled:
+                page.get_by_role("button", name="Sign out Ann").click()
+        assert not [url for url in asked if "rrrr" in url or "oooo" in url]
+        button.click()
+        expect(page.locator("#toast")).to_contain_text("A validation of public.orders is asked for")
+        expect(page.locator(f"{site.table('public.orders')} .validation")).to_contain_text("Ann@127.0.0.1", timeout=LONG)
+        context.close()
