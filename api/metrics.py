@@ -39,6 +39,7 @@ FRESH_SECONDS = 5.0
 WAL_STATUSES = ("reserved", "extended", "unreserved", "lost")
 STATES = ("new", "loading", "loaded", "stopped")
 EVER = "all"
+NOBODY = "503"
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", operation_id="metrics", response_class=Response)
@@ -232,7 +233,7 @@ def _reads(figures: Figures) -> Iterator[Metric]:
             answered.add_metric([label, by.value], ever.served[by.value])
         for reason in Reason:
             fallen.add_metric([label, reason.value], ever.reasons.get(reason.value, 0))
-        for status, count in sorted(ever.errors.items()):
+        for status, count in sorted(({NOBODY: 0} | ever.errors).items()):  # a first failure is seen only after a 0
             failed.add_metric([label, status], count)
         for found in Shadow:
             compared.add_metric([label, found.value], ever.shadow[found.value])

@@ -1,6 +1,6 @@
 """What is wrong, since when, and what to do: a short list for somebody who was woken by it, the most urgent first. Pure.
 
-Each trouble has the name of its alert rule (`deploy/prometheus/rules.yml`) where there is one, and a heading of the runbook.
+Each names a heading of the runbook.
 """
 
 from __future__ import annotations
