@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
@@ -29,6 +30,7 @@ from bridge.cli.options import (
     existing_ledger,
     load,
 )
+from bridge.cli.serving import Beside, again_as, require_serving
 from bridge.config import Config
 from bridge.console import LiveView, render_figures
 from bridge.console import console as make_console
@@ -55,6 +57,7 @@ def run(
         bool, typer.Option("--wipe", help="Forget everything in spaces that this ledger does not know yet, whoever wrote it.")
     ] = False,
     yes: Yes = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Answer reads too, in a process beside this one: see `serve`.")] = False,
     verbose: Verbose = False,
     log_format: LogFormat = logs.LogFormat.TEXT,
 ) -> int:
@@ -63,6 +66,8 @@ def run(
     console = make_console(stderr=True)
     run_id = logs.set_up(log_format, verbose=verbose, console=console)
     settings = load(config, source, target, ledger)
+    if serve:
+        require_serving(settings)
     logger.info("a run begins", extra={"run": run_id, "version": metadata.version("engram-bridge")})
     ending, again = threading.Event(), threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: again.set())
@@ -71,15 +76,17 @@ def run(
     bridge = _prepare(settings, ending, _occupied(settings, adopt=adopt, wipe=wipe, yes=yes))
     if bridge is None:
         return 0
+    options = again_as(config, source, target, ledger, verbose=verbose, log_format=log_format)
     try:
-        _follow(
-            bridge,
-            ending,
-            console,
-            until_caught_up=until_caught_up,
-            again=again,
-            read=lambda: load(config, source, target, ledger),
-        )
+        with Beside(options) if serve else contextlib.nullcontext():
+            _follow(
+                bridge,
+                ending,
+                console,
+                until_caught_up=until_caught_up,
+                again=again,
+                read=lambda: load(config, source, target, ledger),
+            )
     finally:
         bridge.stop()
     if bridge.failure is not None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,10 +54,17 @@ def serve(
     """Answer reads: from Engram what is proven right and new enough, from PostgreSQL everything else."""
     logs.set_up(log_format, verbose=verbose, console=make_console(stderr=True))
     settings = _chosen(load(config, source, target, ledger), host, port, workers, behind_proxy=behind_proxy)
+    require_serving(settings)
     existing_ledger(settings).close()
-    with extra("serve"):
-        _run(settings, log_format, verbose=verbose, with_parent=with_parent)
+    _run(settings, log_format, verbose=verbose, with_parent=with_parent)
     return 0
+
+
+def require_serving(settings: Config) -> None:
+    """Raises ConfigError where the read side cannot begin: its packages are missing, or strangers could use it."""
+    with extra("serve"):
+        from api.access import require_safe
+    require_safe(settings.serve)
 
 
 def _chosen(settings: Config, host: str | None, port: int | None, workers: int | None, *, behind_proxy: bool) -> Config:
@@ -70,10 +78,7 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from api.access import require_safe
-
     given = settings.serve
-    require_safe(given)
     server = uvicorn.Config(
         partial(_application, settings, log_format, verbose=verbose),
         factory=True,
@@ -121,6 +126,15 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def again_as(
+    config: Path | None, source: str | None, target: str | None, ledger: str | None, *, verbose: bool, log_format: logs.LogFormat
+) -> list[str]:
+    """The options of a command, for `serve`."""
+    given = {"--config": config, "--source": source, "--target": target, "--ledger": ledger, "--log-format": log_format.value}
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    return [*options, "--verbose"] if verbose else options
 
 
 class Beside:
