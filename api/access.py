@@ -8,6 +8,7 @@ led here by another name (DNS rebinding), so the host that was asked for has to 
 from __future__ import annotations
 
 import enum
+import functools
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -51,14 +52,14 @@ class Access:
 
     def caller(self, request: Request, role: Role = Role.READ) -> Caller:
         """Who sent a request. Raises Problem when that is nobody who may."""
-        headers = request.headers
-        said = headers.get("x-tenant")
+        headers = dict(request.scope["headers"])
+        said = headers[b"x-tenant"].decode("latin-1") if b"x-tenant" in headers else None
         if said is not None and (not said or len(said) > LONGEST_TENANT):
             raise Problem(400, "X-Tenant is not valid", f"It has 1 to {LONGEST_TENANT} characters.")
         if self._open:
-            _require_local(headers.get("host", ""))
+            _require_local(headers.get(b"host", b""))
             return Caller(Role.OPERATE, said)
-        found = self._known(headers.get("authorization", ""))
+        found = self._known(headers.get(b"authorization", b"").decode("latin-1"))
         if found is None:
             raise Problem(
                 401,
@@ -120,7 +121,9 @@ def no_row() -> Problem:
     return not_found("There is no such row")
 
 
-def _require_local(host: str) -> None:
+@functools.lru_cache(maxsize=64)
+def _require_local(header: bytes) -> None:
+    host = header.decode("latin-1")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     if not is_loopback(name):
         raise Problem(403, "This address is open to this machine only", "Ask for 127.0.0.1 or localhost, or set tokens.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 from importlib import metadata
@@ -14,7 +16,7 @@ from api.access import Access, require_safe
 from api.counting import Counting
 from api.engram import EngramReads
 from api.journal import Journal
-from api.ledger import ledger_reads
+from api.ledger import LedgerReads, ledger_reads
 from api.paths import RawPaths
 from api.postgres import PostgresReads
 from api.proxy import Proxy
@@ -23,8 +25,13 @@ from api.tenants import Tenants
 from bridge import reads
 from bridge.collector import Collector
 from bridge.config import Config
+from bridge.errors import BridgeError
 from bridge.ledger import Ledger, Serving
 from bridge.returning import Returning
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
 
 
 def create_app(settings: Config) -> FastAPI:
@@ -44,13 +51,15 @@ def create_app(settings: Config) -> FastAPI:
     )
     app.state.settings = settings
     app.state.access = Access(settings.serve)
-    app.state.tenants = Tenants({name: table.tenant for name, table in settings.tables.items()})
+    app.state.tenants = tenants = Tenants({name: table.tenant for name, table in settings.tables.items()})
+    app.state.narrowing = tenants if tenants.in_use else None
     problems.install(app)
-    # Fixed paths stand before those with a table's name.
+    rows.install_row(app)
+    # The other routes stand here, between the one that has to be fast and those that would match any name.
     app.include_router(operator.router)
     app.include_router(control.router)
     app.include_router(metrics.router)
-    app.include_router(rows.router)
+    rows.install_rows(app)
     if settings.serve.access_log:
         app.add_middleware(Journal)
     app.add_middleware(RawPaths)
@@ -91,7 +100,30 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(postgres.close)
         tables = Tables(settings, ledger)
         await tables.open()
-        app.state.ledger, app.state.serving, app.state.counting = ledger, Serving(ledger), counting
-        app.state.proxy = Proxy(settings, ledger=asked, engram=engram, postgres=postgres, tables=tables, counting=counting)
+        serving = Serving(ledger)
+        app.state.ledger, app.state.serving, app.state.counting = ledger, serving, counting
+        app.state.proxy = proxy = Proxy(
+            settings, ledger=asked, engram=engram, postgres=postgres, tables=tables, counting=counting, serving=serving
+        )
+        stack.push_async_callback(proxy.shadow.close)
+        stack.push_async_callback(_ended, asyncio.create_task(_watching(asked, tables), name="watching"))
         app.state.operator = await stack.enter_async_context(operator.Operator(settings, ledger).open())
         yield
+
+
+async def _watching(ledger: LedgerReads, tables: Tables) -> None:
+    """Once a second: whether the ledger is another file now, and whether it knows other tables."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            await ledger.look()
+            if await asyncio.to_thread(tables.look):
+                await tables.refresh()
+        except BridgeError as error:
+            logger.debug("the tables cannot be looked at now: %s", error)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

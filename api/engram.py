@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,9 +28,13 @@ MEASURE_EVERY = 32
 LEAST_HEDGE = 0.005
 """Seconds. Where Engram answers faster than that, a second question costs more than it saves."""
 
+CONNECTIONS = 100
 FAILURES = 5
 PAUSE = 1.0
 
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
+"""Ids that are the same when they are percent-encoded."""
 
 THRESHOLD = 0.0
 """Cosine from which on a row comes up: below it, it has nothing to do with the question."""
@@ -43,6 +48,10 @@ class BreakerOpen(TargetUnavailable):
 
 class DeadlineExceeded(TargetUnavailable):
     """Engram did not answer in time."""
+
+
+class HurriedUp(TargetUnavailable):
+    """Another answer came before that of Engram."""
 
 
 class EngramReads:
@@ -62,21 +71,30 @@ class EngramReads:
 
     async def open(self) -> None:
         """Before the first question. Nothing is sent."""
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30.0),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # ours is around each question
+        )
 
     async def close(self) -> None:
         """After the last one."""
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, space: str, memory_id: str, label: str) -> Stored | None:
+    async def get(
+        self, space: str, memory_id: str, label: str, late: Callable[[asyncio.Timeout], None] | None = None
+    ) -> Stored | None:
         """The memory, None when Engram has none. `label`: the table that the time is counted for.
 
-        Raises BreakerOpen, DeadlineExceeded, and TargetUnavailable for any other answer than a memory or its absence.
+        `late` is called when Engram is slower than it mostly is, with the limit of this question: who sets that to now does not
+        wait any more, and HurriedUp is raised. Raises BreakerOpen, DeadlineExceeded, and TargetUnavailable for any other answer
+        than a memory or its absence.
         """
-        url = URL(self._base + quote(memory_id, safe=""), encoded=True)
-        return await self._ask(url, space, lambda status, body: _read(status, body, memory_id), label)
+        plain = _PLAIN.match(memory_id) is not None
+        url: str | URL = self._base + memory_id if plain else URL(self._base + quote(memory_id, safe=""), encoded=True)
+        return await self._ask(url, space, lambda status, body: _read(status, body, memory_id), label, late)
 
     async def recall(self, space: str, cue: str, most: int) -> list[Hit]:
         """What comes up for a vector (`api.recall.cue`), the best first. Raises as `get` does."""
@@ -87,18 +105,33 @@ class EngramReads:
         """How many rows of a space come up whatever is asked. Raises as `get` does."""
         return await self._ask(URL(self._base[:-1]).with_query({"limit": "1"}), space, recall.warm)
 
-    async def _ask(self, url: URL, space: str, read: Callable[[int, bytes], _Answer], label: str | None = None) -> _Answer:
+    async def _ask(
+        self,
+        url: str | URL,
+        space: str,
+        read: Callable[[int, bytes], _Answer],
+        label: str | None = None,
+        late: Callable[[asyncio.Timeout], None] | None = None,
+    ) -> _Answer:
         """One GET. Its time is measured when it is one for a table's row: all other questions take another time."""
         assert self._session is not None
         self._breaker.enter()
-        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        timer = None
         try:
-            async with asyncio.timeout(self._deadline), self._session.get(url, headers={"X-Memory-Space": space}) as answer:
-                status, body = answer.status, await answer.read()
+            async with asyncio.timeout(self._deadline) as limit:
+                if late is not None and self.slow is not None:
+                    timer = loop.call_later(self.slow, late, limit)
+                async with self._session.get(url, headers={"X-Memory-Space": space}) as answer:
+                    status, body = answer.status, await answer.read()
             found = read(status, body)
         except TimeoutError as error:
+            self._measure(label, loop.time() - began)
+            if loop.time() - began < self._deadline:
+                self._breaker.left()
+                raise HurriedUp from error
             self._breaker.failed()
-            self._measure(label, time.perf_counter() - began)
             raise DeadlineExceeded from error
         except aiohttp.ClientError as error:
             self._breaker.failed()
@@ -109,8 +142,11 @@ class EngramReads:
         except asyncio.CancelledError:
             self._breaker.left()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         self._breaker.succeeded()
-        self._measure(label, time.perf_counter() - began)
+        self._measure(label, loop.time() - began)
         return found
 
     def _measure(self, label: str | None, seconds: float) -> None:

@@ -42,6 +42,9 @@ class LedgerReads(Protocol):
     async def close(self) -> None:
         """After the last one."""
 
+    async def look(self) -> None:
+        """Once a second: whether it is still the ledger that was opened. Raises LedgerUnavailable."""
+
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """What is known of these keys now; None for a table that is not carried. Raises LedgerUnavailable and LedgerError."""
 
@@ -99,7 +102,7 @@ class FileReads:
             raise self._unavailable(error) from error
 
     async def look(self) -> None:
-        """Another file at the same path is another ledger: it is the one to ask. Raises LedgerUnavailable."""
+        """See LedgerReads: another file at the same path is another ledger, and the one to ask."""
         with contextlib.suppress(OSError):
             found = os.stat(self._place.path)
             if self._connection is not None and (found.st_dev, found.st_ino) != self._file:
@@ -141,6 +144,9 @@ class ServerReads:
     async def close(self) -> None:
         """See LedgerReads."""
         await self._pool.close()
+
+    async def look(self) -> None:
+        """See LedgerReads: each connection is made to the place itself."""
 
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """See LedgerReads."""

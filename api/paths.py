@@ -39,7 +39,9 @@ class RawPaths:
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
-        await self._app({**scope, "path": raw.decode("ascii")}, receive, send)
+        if b"%" in raw:
+            scope = {**scope, "path": raw.decode("ascii")}
+        await self._app(scope, receive, send)
 
 
 def check(path: bytes, query: bytes) -> None:

@@ -31,6 +31,9 @@ LOOK_AGAIN = 0.5
 PATIENCE, AT_ONCE = 0.25, 0.001
 """Seconds between looks whether somebody who waits for a connection waits for a server that is gone; when it is known to be."""
 
+GRACE = 0.5
+"""Seconds more than the server has by itself: it may be that nobody answers at all."""
+
 STANDBY = "Let serve.source lead to the primary (target_session_attrs=read-write helps)."
 
 
@@ -51,14 +54,6 @@ class Question:
     several: bytes
     types: tuple[int, ...]
     attributes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Bodies by key, of those keys that have a row in exactly this form, and a WAL position taken after they were read."""
-
-    bodies: dict[str, str]
-    lsn: Lsn = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +108,29 @@ class PostgresReads:
         """Whether the server could not be reached, and has not been since."""
         return self._state.error is not None
 
-    async def rows(self, question: Question, keys: Sequence[str], *, lsn: bool = False) -> Rows:
-        """The rows of these keys. Raises SourceUnavailable, ShapeChanged, and Fatal when the server refuses the query.
+    async def rows(self, question: Question, keys: Sequence[str]) -> dict[str, str]:
+        """The bodies of those of these keys that have a row in exactly this form.
 
-        A key that is no value of its type has no row.
+        A key that is no value of its type has none. Raises SourceUnavailable, ShapeChanged, MappingError for a row that has no
+        form in JSON, and Fatal when the server refuses the query.
         """
         try:
-            return await self._rows(question, keys, lsn)
+            return await self._rows(question, keys)
         except NotAKey:
             if len(keys) == 1:
-                return Rows({}, 0)
+                return {}
         bodies: dict[str, str] = {}
         for key in keys:
             with contextlib.suppress(NotAKey):
-                bodies |= (await self._rows(question, [key], False)).bodies
-        return Rows(bodies, 0)
+                bodies |= await self._rows(question, [key])
+        return bodies
 
-    async def _rows(self, question: Question, keys: Sequence[str], lsn: bool) -> Rows:
-        return await self._twice(lambda connection: _ask(connection, question, keys, lsn))
+    async def position(self) -> Lsn:
+        """A WAL position that covers whatever was read before. Raises SourceUnavailable."""
+        return await self._twice(_position)
+
+    async def _rows(self, question: Question, keys: Sequence[str]) -> dict[str, str]:
+        return await self._twice(lambda connection: _ask(connection, question, keys))
 
     async def texts(self, query: bytes, parameters: Sequence[str]) -> Texts:
         """The answer of a query as PostgreSQL's own text.
@@ -144,7 +144,10 @@ class PostgresReads:
         for attempt in range(2):
             try:
                 async with self._connection() as connection:
-                    return await ask(connection)
+                    async with asyncio.timeout(self._timeout + GRACE):
+                        return await ask(connection)
+            except TimeoutError as error:
+                raise SourceUnavailable("PostgreSQL did not answer in time", hint="See serve.postgres_timeout.") from error
             except SourceUnavailable:
                 if attempt or self.down:
                     raise
@@ -253,7 +256,7 @@ _FRONT = 3
 """Columns before the row's own: whether the server is a standby, how many attributes the table has, whether there is a row."""
 
 
-async def _ask(connection: psycopg.AsyncConnection[Any], question: Question, keys: Sequence[str], lsn: bool) -> Rows:
+async def _ask(connection: psycopg.AsyncConnection[Any], question: Question, keys: Sequence[str]) -> dict[str, str]:
     plan = question.plan
     parts = [plan.key_values(key) for key in keys]
     if len(keys) == 1:
@@ -275,7 +278,7 @@ async def _ask(connection: psycopg.AsyncConnection[Any], question: Question, key
             key = plan.key_of(row)
             if key in wanted:
                 bodies[key] = plan.body(row)
-    return Rows(bodies, await _position(connection) if lsn else 0)
+    return bodies
 
 
 async def _texts(connection: psycopg.AsyncConnection[Any], query: bytes, parameters: Sequence[str]) -> Texts:

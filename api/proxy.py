@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from api.counting import Counting
-from api.engram import BreakerOpen, DeadlineExceeded, EngramReads
+from api.engram import BreakerOpen, DeadlineExceeded, EngramReads, HurriedUp
 from api.freshness import Freshness
+from api.hedging import Hedge
 from api.ledger import LedgerReads
-from api.postgres import PostgresReads, Rows, ShapeChanged
+from api.postgres import PostgresReads, ShapeChanged
 from api.problems import Problem, not_found
+from api.shadow import Shadowing
 from api.tables import Carried, Tables
 from api.verdict import ABSENT, against_route, unproven
 from bridge import reads
 from bridge.config import Config
-from bridge.errors import BridgeError, Fatal, LedgerError, LedgerUnavailable, SourceUnavailable, TargetUnavailable
-from bridge.ledger import KeyStanding, Standing
+from bridge.errors import BridgeError, Fatal, LedgerError, LedgerUnavailable, MappingError, SourceUnavailable, TargetUnavailable
+from bridge.ledger import KeyStanding, Serving, Standing
 from bridge.lsn import Lsn, Version
 from bridge.memories import digest, split_content
 from bridge.reads import Mode, Reason, Served
@@ -32,6 +34,12 @@ LOOK_FOR_LSN = 0.01
 RETRY_AFTER = 1
 SETTLING = 0.02
 """Seconds until a row that is being written is looked at again, where nobody else can answer."""
+
+UNDER_WAY = frozenset({Reason.MISSING, Reason.DIFFERS})
+"""What a row looks like while it is being written: between its forget and its record in the ledger."""
+
+AT_ONCE = 16
+"""Questions to Engram at the same time, of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,12 @@ class _Asking:
     standing: Standing | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     reasons: dict[str, Reason] = field(default_factory=dict)
+    hedge: Hedge | None = None
+
+    @property
+    def rest(self) -> list[str]:
+        """Keys without an answer."""
+        return [key for key in self.keys if key not in self.answers]
 
 
 class Proxy:
@@ -89,6 +103,7 @@ class Proxy:
         postgres: PostgresReads,
         tables: Tables,
         counting: Counting,
+        serving: Serving,
     ) -> None:
         self.settings = settings
         self.ledger = ledger
@@ -97,6 +112,9 @@ class Proxy:
         self.tables = tables
         self.counting = counting
         self.freshness = Freshness()
+        self.shadow = Shadowing(
+            ledger=ledger, engram=engram, postgres=postgres, counting=counting, serving=serving, ask_postgres=self.ask_postgres
+        )
 
     def table(self, name: str) -> Carried:
         """The carried table of that name. Raises Problem."""
@@ -109,14 +127,14 @@ class Proxy:
 
     async def row(self, table: Carried, key: str, demand: Demand) -> Answers:
         """The row of this key. Raises Problem."""
-        return await self.rows(table, [key], demand)
+        return await self.rows(table, (key,), demand)
 
     async def rows(self, table: Carried, keys: Sequence[str], demand: Demand) -> Answers:
         """The rows of these keys, in their order; the same key may be asked twice. Raises Problem."""
         began = time.perf_counter()
         if not table.key:
             raise not_found("The table has no key", "A row of it has no name; it is found by search only.")
-        asking = _Asking(table, list(dict.fromkeys(keys)), demand)
+        asking = _Asking(table, keys if len(keys) == 1 else list(dict.fromkeys(keys)), demand)
         try:
             await self._answer(asking)
         except Problem as problem:
@@ -124,52 +142,50 @@ class Proxy:
                 self.counting.add(table.label, reads.failed(problem.status), len(keys))
             raise
         self._count(asking, (time.perf_counter() - began) * 1000)
-        known = asking.standing.table if asking.standing is not None else None
         rows = [asking.answers[key] for key in keys]
-        if known is None:
+        if asking.standing is None:
             return Answers(rows)
+        known = asking.standing.table
         return Answers(rows, known.proven, self.freshness.age(known.covered))
 
     # who answers
 
     async def _answer(self, asking: _Asking) -> None:
         try:
-            asking.standing = await self._standing(asking)
+            asking.standing = standing = await self._standing(asking)
         except (LedgerUnavailable, LedgerError):
             asking.reasons = dict.fromkeys(asking.keys, Reason.LEDGER)
             await self._from_postgres(asking, asking.keys)
             return
-        standing = asking.standing
-        only = standing.table.route.mode is Mode.ENGRAM_ONLY
-        proven: list[str] = []
+        route = standing.table.route
+        if route.mode is Mode.ENGRAM_ONLY:
+            await self._only_engram(asking)
+            return
+        proven = []
         for key in asking.keys:
-            reason = against_route(standing.table.route, asking.table.prefix + key) or self._unproven(asking, key)
+            reason = against_route(route, asking.table.prefix + key) or self._unproven(asking, key)
             if reason is None:
                 proven.append(key)
-            elif only and reason in ABSENT:
-                asking.answers[key] = Answer(key, None, "", Served.LEDGER)
             else:
                 asking.reasons[key] = reason
         if proven:
-            await self._from_engram(asking, proven)
-        rest = [key for key in asking.keys if key not in asking.answers]
-        if not rest:
-            return
-        if only:
-            raise self._nobody(asking, rest)
-        await self._from_postgres(asking, rest)
+            await self._from_engram(asking, proven, hedged=len(asking.keys) == 1)
+        rest = asking.rest
+        if rest:
+            await self._from_postgres(asking, rest)
 
     async def _standing(self, asking: _Asking) -> Standing:
         """What the ledger says; for the position that the caller wants, it is waited a moment."""
-        label, demand = asking.table.label, asking.demand
-        end = time.monotonic() + self.settings.serve.min_lsn_wait
+        label, wanted = asking.table.label, asking.demand.min_lsn
+        end = 0.0
         while True:
             standing = await self.ledger.standing(label, asking.keys)
             if standing is None:
                 await self.tables.refresh()
                 raise not_found("The table is not carried any more")
-            if standing.table.proven >= demand.min_lsn or standing.table.route.mode in (Mode.POSTGRES, Mode.SHADOW):
+            if standing.table.proven >= wanted or standing.table.route.mode in (Mode.POSTGRES, Mode.SHADOW):
                 return standing
+            end = end or time.monotonic() + self.settings.serve.min_lsn_wait
             if time.monotonic() >= end:
                 return standing
             await asyncio.sleep(LOOK_FOR_LSN)
@@ -182,21 +198,63 @@ class Proxy:
         now = self.freshness.now(asking.standing.table.covered)
         return unproven(asking.standing, key, now=now, max_staleness=allowed, min_lsn=asking.demand.min_lsn)
 
+    async def _only_engram(self, asking: _Asking) -> None:
+        """PostgreSQL is not asked: what the ledger knows to be gone is not there, and a row that is being written is awaited."""
+        await self._from_engram_alone(asking, ledger_too=True)
+        if asking.rest:
+            raise self._nobody(asking, asking.rest)
+
+    async def _from_engram_alone(self, asking: _Asking, *, ledger_too: bool) -> None:
+        """The answers that can be had without PostgreSQL, whatever the route; `ledger_too`: also those that there is no row."""
+        end = time.monotonic() + self.settings.serve.engram_deadline
+        while True:
+            proven = []
+            for key in asking.rest:
+                reason = self._unproven(asking, key)
+                if reason is None:
+                    proven.append(key)
+                elif ledger_too and reason in ABSENT:
+                    asking.answers[key] = Answer(key, None, "", Served.LEDGER)
+                else:
+                    asking.reasons[key] = reason
+            if proven:
+                await self._from_engram(asking, proven)
+            if time.monotonic() >= end or not any(asking.reasons.get(key) in UNDER_WAY for key in asking.rest):
+                return
+            await asyncio.sleep(SETTLING)
+            try:
+                asking.standing = await self._standing(asking)
+            except (LedgerUnavailable, LedgerError):
+                asking.reasons |= dict.fromkeys(asking.rest, Reason.LEDGER)
+                return
+
     # Engram
 
-    async def _from_engram(self, asking: _Asking, keys: Sequence[str]) -> None:
+    async def _from_engram(self, asking: _Asking, keys: Sequence[str], *, hedged: bool = False) -> None:
         """What Engram can answer of these keys enters the answers, the reason of what it cannot the reasons."""
         if len(keys) == 1:
-            await self._one_from_engram(asking, keys[0])
-        else:
-            await asyncio.gather(*[self._one_from_engram(asking, key) for key in keys])
+            await self._one_from_engram(asking, keys[0], hedged=hedged)
+            return
+        room = asyncio.Semaphore(AT_ONCE)
 
-    async def _one_from_engram(self, asking: _Asking, key: str) -> None:
+        async def one(key: str) -> None:
+            async with room:
+                await self._one_from_engram(asking, key)
+
+        await asyncio.gather(*[one(key) for key in keys])
+
+    async def _one_from_engram(self, asking: _Asking, key: str, *, hedged: bool = False) -> None:
         assert asking.standing is not None
         entry = asking.standing.keys[key]
+        assert entry.space is not None
+        late = None
+        if hedged and not self.postgres.down:
+            asking.hedge = Hedge(lambda: self.ask_postgres(asking.table, [key]))
+            late = asking.hedge.begin
         try:
-            assert entry.space is not None
-            stored = await self.engram.get(entry.space, asking.table.prefix + key, asking.table.label)
+            stored = await self.engram.get(entry.space, asking.table.prefix + key, asking.table.label, late)
+        except HurriedUp:
+            asking.reasons[key] = Reason.SLOW
         except BreakerOpen:
             asking.reasons[key] = Reason.BREAKER
         except DeadlineExceeded:
@@ -204,52 +262,56 @@ class Proxy:
         except TargetUnavailable:
             asking.reasons[key] = Reason.ERROR
         else:
-            if stored is None:
-                asking.reasons[key] = Reason.MISSING
-                return
-            answer = _proven(entry, stored.content)
-            if answer is None:
-                asking.reasons[key] = Reason.DIFFERS
-            else:
+            answer = _proven(entry, stored.content) if stored is not None else None
+            if answer is not None:
                 asking.answers[key] = answer
+            else:
+                asking.reasons[key] = Reason.DIFFERS if stored is not None else Reason.MISSING
 
     # PostgreSQL
 
     async def _from_postgres(self, asking: _Asking, keys: Sequence[str]) -> None:
         try:
-            found = await self.ask_postgres(asking.table, keys)
+            if asking.hedge is not None and asking.hedge.begun:
+                found = await asking.hedge.answer()
+            else:
+                found = await self.ask_postgres(asking.table, keys)
+        except MappingError as error:
+            raise Problem(422, "A row has no form in JSON", str(error)) from error
         except (SourceUnavailable, Fatal) as error:
-            await self._instead(asking, keys, error)
+            await self._without_postgres(asking, error)
             return
         for key in keys:
-            body = found.bodies.get(key)
-            asking.answers[key] = Answer(
-                key, body, digest(body) if body is not None else "", Served.POSTGRES, asking.reasons[key]
-            )
+            body = found.get(key)
+            reason = asking.reasons[key]
+            asking.answers[key] = Answer(key, body, digest(body) if body is not None else "", Served.POSTGRES, reason)
+            standing = asking.standing
+            if reason is Reason.SHADOW and standing is not None and standing.table.route.takes(asking.table.prefix + key):
+                self.shadow.begin(asking.table, key, standing, body)
 
-    async def _instead(self, asking: _Asking, keys: Sequence[str], error: BridgeError) -> None:
-        """PostgreSQL cannot answer: Engram does, if it could in its own mode and was not asked yet."""
-        if asking.standing is not None:
-            wanted = [key for key in keys if asking.reasons[key] in reads.FOREIGN_REASONS and self._unproven(asking, key) is None]
-            if wanted:
-                await self._from_engram(asking, wanted)
-        rest = [key for key in keys if key not in asking.answers]
+    async def _without_postgres(self, asking: _Asking, error: BridgeError) -> None:
+        """PostgreSQL cannot answer: Engram does, where it could in its own mode."""
+        untried = reads.FOREIGN_REASONS | UNDER_WAY
+        if asking.standing is not None and any(asking.reasons[key] in untried for key in asking.rest):
+            await self._from_engram_alone(asking, ledger_too=False)
+        rest = asking.rest
         if rest:
             raise self._nobody(asking, rest) from error
 
-    async def ask_postgres(self, table: Carried, keys: Sequence[str], *, lsn: bool = False) -> Rows:
-        """What PostgreSQL says of these keys. Raises SourceUnavailable and Fatal."""
+    async def ask_postgres(self, table: Carried, keys: Sequence[str]) -> dict[str, str]:
+        """Bodies of those of these keys that PostgreSQL has a row of. Raises SourceUnavailable, MappingError and Fatal."""
         for _attempt in range(2):
             if table.question is None:
                 await self.tables.refresh()
                 table = self.tables.find(table.label) or table
                 if table.question is None:
                     raise SourceUnavailable(f"{table.label} cannot be read from PostgreSQL now")
-            fitting = [key for key in keys if len(table.question.plan.key_values(key)) == len(table.key)]
+            plan = table.question.plan
+            fitting = keys if len(table.key) == 1 else [key for key in keys if len(plan.key_values(key)) == len(table.key)]
             if not fitting:
-                return Rows({})
+                return {}
             try:
-                return await self.postgres.rows(table.question, fitting, lsn=lsn)
+                return await self.postgres.rows(table.question, fitting)
             except ShapeChanged:
                 await self.tables.refresh()
                 table = self.tables.find(table.label) or table
@@ -259,7 +321,7 @@ class Proxy:
 
     def _nobody(self, asking: _Asking, keys: Sequence[str]) -> Problem:
         """Neither can."""
-        reasons = sorted({asking.reasons[key].value for key in keys})
+        reasons = sorted({asking.reasons[key].value for key in keys if key in asking.reasons})
         return Problem(
             503,
             "Nobody can answer now",

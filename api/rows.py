@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from json.encoder import encode_basestring
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 
 from api.access import Caller, caller_of, no_row
 from api.demands import demand_of, matches, position, told
@@ -15,15 +18,34 @@ from api.tables import Carried
 from api.tenants import Tenants
 from bridge.memories import digest
 
-router = APIRouter()
-
 MOST_KEYS = 100
 REVALIDATE = "private, no-cache"
 
 
-@router.get("/v1/{table}/{key}", summary="One row", operation_id="row")
+class Plain(APIRoute):
+    """A route whose function takes the request and gives the response: what FastAPI does in between costs more than the rest."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The function itself."""
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+def install_row(app: FastAPI) -> None:
+    """The route of one row: the first, since each route before it costs each request."""
+    add = app.router.add_api_route
+    add("/v1/{table}/{key}", row, route_class_override=Plain, summary="One row", operation_id="row")
+
+
+def install_rows(app: FastAPI) -> None:
+    """The routes of several rows: the last, since a table's name would match what is fixed in others."""
+    add = app.router.add_api_route
+    add("/v1/{table}", rows, route_class_override=Plain, summary="Several rows", operation_id="rows")
+    add("/v1/{table}/", row, route_class_override=Plain, include_in_schema=False)
+
+
 async def row(request: Request) -> Response:
-    """The row, byte for byte the same whoever answers."""
+    """The row, byte for byte the same whoever answers. Without a key in the path it is the row whose key is the empty text."""
     proxy: Proxy = request.app.state.proxy
     caller = caller_of(request)
     table = proxy.table(segment(request, "table"))
@@ -40,18 +62,11 @@ async def row(request: Request) -> Response:
     headers["Cache-Control"] = REVALIDATE
     if answer.version is not None:
         headers["X-Row-Version"] = answer.version
-    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+    if matches(request, headers["ETag"]):
         return Response(None, 304, headers)
     return Response(_shown(answer, request).encode(), 200, headers, "application/json")
 
 
-@router.get("/v1/{table}/", include_in_schema=False)
-async def row_of_empty_key(request: Request) -> Response:
-    """The row whose key is the empty text."""
-    return await row(request)
-
-
-@router.get("/v1/{table}", summary="Several rows", operation_id="rows")
 async def rows(request: Request) -> Response:
     """Rows in the order of their keys, and the keys that have none."""
     proxy: Proxy = request.app.state.proxy
@@ -70,7 +85,7 @@ async def rows(request: Request) -> Response:
     headers = position(answers) if sight.narrow else told(answers)
     headers["ETag"] = f'"{digest(body)}"'
     headers["Cache-Control"] = REVALIDATE
-    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+    if matches(request, headers["ETag"]):
         return Response(None, 304, headers)
     return Response(body.encode(), 200, headers, "application/json")
 
@@ -92,20 +107,20 @@ class _Sight:
     """Which rows of a table a caller sees. `narrow`: not all, and then nobody may learn whether another's row is there."""
 
     def __init__(self, request: Request, caller: Caller, table: Carried) -> None:
-        self._tenants: Tenants = request.app.state.tenants
+        self._tenants: Tenants | None = request.app.state.narrowing
         self._label, self._tenant = table.label, caller.tenant
-        self.narrow = self._tenants.in_use
-        if self._tenants.closed(table.label, caller.tenant):
+        self.narrow = self._tenants is not None
+        if self._tenants is not None and self._tenants.closed(table.label, caller.tenant):
             raise no_row()
 
     def has(self, answer: Answer) -> bool:
         """Whether there is a row, for this caller."""
-        return answer.body is not None and (not self.narrow or self._tenants.sees(self._label, self._tenant, answer.body))
+        return answer.body is not None and (self._tenants is None or self._tenants.sees(self._label, self._tenant, answer.body))
 
 
 def _shown(answer: Answer, request: Request) -> str:
     """The row, with the stamp of its memory where that is asked for and known."""
     assert answer.body is not None
-    if answer.content is not None and request.query_params.get("meta") == "1":
+    if answer.content is not None and request.scope["query_string"] and request.query_params.get("meta") == "1":
         return answer.content
     return answer.body

@@ -8,6 +8,7 @@ one.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -78,21 +79,25 @@ BOUNDS_MS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700
 """Upper bounds of the latency counts; what is longer counts as `more`."""
 
 
+@functools.cache
 def served(by: Served) -> str:
     """The name under which an answer is counted."""
     return f"served:{by.value}"
 
 
+@functools.cache
 def fell_back(reason: Reason) -> str:
     """The name under which the reason of an answer of PostgreSQL is counted, beside `served`."""
     return f"reason:{reason.value}"
 
 
+@functools.cache
 def failed(status: int) -> str:
     """The name under which an answer that nobody could give is counted: 5xx only, by status."""
     return f"error:{status}"
 
 
+@functools.cache
 def shadow(found: Shadow) -> str:
     """The name under which a comparison is counted."""
     return f"shadow:{found.value}"

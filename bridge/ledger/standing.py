@@ -10,6 +10,7 @@ key was asked; none when the table is not carried.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -123,13 +124,18 @@ def _table(row: Sequence[Any]) -> TableStanding:
         state=row[2],
         reached=row[3],
         floor=row[4],
-        spaces=tuple(json.loads(row[5])),
+        spaces=_names(row[5]),
         route=Route(Mode(row[6]), row[7], row[8]),
         proven=int(row[9] or 0),
         covered=float(row[10] or 0.0),
         resync=row[11],
         epoch=row[12],
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 class Standings:
