@@ -91,11 +91,11 @@ class Broken:
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of all reads. `by` counts the rows answered, by who answered."""
+    """What became of all reads. `by` counts rows by who answered; `excused` those that nobody answered, by what was away."""
 
     reads: int = 0
     by: dict[str, int] = field(default_factory=dict)
-    excused: int = 0
+    excused: dict[str, int] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
 
     def count(self, *faults: Fault) -> int:
@@ -142,8 +142,10 @@ def judge(histories: Mapping[Hashable, History], reads: Iterable[Read], outages:
             verdict.by[read.by] = verdict.by.get(read.by, 0) + 1
             broken = _answer(histories.get(read.key, nothing), read) or _overdue(read, outages)
         else:
-            broken = None if _excused(read, outages) else Broken(Fault.ERROR, read, why=read.note)
-            verdict.excused += broken is None
+            excuse = _excuse(read, outages)
+            broken = Broken(Fault.ERROR, read, why=read.note) if excuse is None else None
+            if excuse is not None:
+                verdict.excused[excuse] = verdict.excused.get(excuse, 0) + 1
         if broken is not None:
             verdict.broken.append(broken)
     return verdict
@@ -178,7 +180,9 @@ def _overdue(read: Read, outages: Sequence[Outage]) -> Broken | None:
     return None
 
 
-def _excused(read: Read, outages: Sequence[Outage]) -> bool:
+def _excuse(read: Read, outages: Sequence[Outage]) -> str | None:
     """A refused connection while the proxy was away; an honest 503 while PostgreSQL was, or while nobody was to ask it."""
     excuses = {None: ("proxy",), 503: ("postgres", "engram-only")}.get(read.status, ())
-    return any(outage.what in excuses and outage.began <= read.answered and read.asked <= outage.ended for outage in outages)
+    return next(
+        (one.what for one in outages if one.what in excuses and one.began <= read.answered and read.asked <= one.ended), None
+    )

@@ -132,7 +132,7 @@ def test_engram_must_not_answer_when_the_bridge_is_dead_for_too_long() -> None:
 def test_what_is_counted() -> None:
     reads = [read(25, "two"), read(25, "two", by="postgres"), read(37, "two"), read(25, None, status=503)]
     verdict = judge({"row": History(STATES)}, reads, [Outage("postgres", 20, 30)])
-    assert (verdict.reads, verdict.by, verdict.excused) == (4, {"engram": 2, "postgres": 1}, 1)
+    assert (verdict.reads, verdict.by, verdict.excused) == (4, {"engram": 2, "postgres": 1}, {"postgres": 1})
     assert verdict.count(Fault.DELETED, Fault.STALE) == 1
 
 
