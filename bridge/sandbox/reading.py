@@ -69,22 +69,23 @@ class Reply:
 
 
 class Client:
-    """One kept connection to a proxy."""
+    """One kept connection to a proxy. `clock` tells the moments of replies."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._address = urlsplit(url).netloc
+        self._clock = clock
         self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str, headers: dict[str, str]) -> Reply:
         """Ask. A kept connection that the proxy has closed meanwhile is no refusal: it is asked again over a new one."""
-        asked = time.time()
+        asked = self._clock()
         for kept in (self._connection is not None, False):
             try:
                 return self._get(path, headers, asked)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if not kept or not isinstance(error, ConnectionError | http.client.RemoteDisconnected):
-                    return Reply(asked, time.time(), None, {}, b"", f"{type(error).__name__}: {error}")
+                    return Reply(asked, self._clock(), None, {}, b"", f"{type(error).__name__}: {error}")
         raise AssertionError("unreachable")
 
     def _get(self, path: str, headers: dict[str, str], asked: float) -> Reply:
@@ -94,7 +95,7 @@ class Client:
         response = self._connection.getresponse()
         body = response.read()
         note = "" if response.status in (200, 304, 404) else f"{response.status}: {body.decode(errors='replace')[:300]}"
-        return Reply(asked, time.time(), response.status, response.headers, body, note)
+        return Reply(asked, self._clock(), response.status, response.headers, body, note)
 
     def close(self) -> None:
         """End the connection."""
@@ -119,11 +120,12 @@ class Reader:
         granted: float,
         seed: int = 0,
         rate: float = 50.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.reads: list[Read] = []
         self.took: list[float] = []
         self._etags: dict[tuple[str, str], tuple[str, str]] = {}
-        self._client = Client(url)
+        self._client = Client(url, clock)
         self._choose = choose
         self._value = value
         self._granted = granted

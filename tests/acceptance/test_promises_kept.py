@@ -12,6 +12,7 @@ from bridge.sandbox.postgres import SandboxPostgres
 from bridge.sandbox.promises import Outage, Read
 from tests.histories.play import play
 from tests.histories.world import MAX_STALENESS, World, world
+from tests.histories.writers import now
 
 SEEDS = int(os.environ.get("HISTORY_SEEDS", "21"))
 FIRST = int(os.environ.get("HISTORY_SEED", "20260701"))
@@ -48,11 +49,11 @@ def test_with_the_bridge_dead_reads_go_over_to_postgresql_within_the_staleness_p
     with world(tmp_path, own_postgres, seed=FIRST) as made:
         made.begin(FIRST)
         made.heal()
-        died = time.time()
+        died = now()
         made.rig.kill()
-        dead = time.time()
+        dead = now()
         time.sleep(DEAD_SECONDS)
-        made.outages.append(Outage("bridge", dead, time.time()))
+        made.outages.append(Outage("bridge", dead, now()))
         made.start_bridge()
         made.heal()
         verdict = made.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from bridge.sandbox.promises import Fault, Verdict
 from bridge.sandbox.serving import explained
 from tests.histories.faults import strike
 from tests.histories.world import World
+from tests.histories.writers import now
 
 SECONDS = 3.0
 """How long the faults of a seed last."""
@@ -60,11 +60,11 @@ def play(
     played = Played(Verdict())
     for seed in seeds:
         world.heal()
-        began = time.time()
+        began = now()
         faults = strike(world, seed, seconds)
         played.seeds.append((seed, began, faults))
         played.faults.update(faults)
-        say(f"seed {seed}: {', '.join(faults)}; {time.time() - began:.1f} s")
+        say(f"seed {seed}: {', '.join(faults)}; {now() - began:.1f} s")
     world.heal()
     played.verdict = world.end()
     for writer in world.writers:

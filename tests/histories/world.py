@@ -23,7 +23,7 @@ from bridge.sandbox.postgres import SandboxPostgres
 from bridge.sandbox.promises import History, Outage, Verdict, judge
 from bridge.sandbox.reading import Client, Question, Reader
 from bridge.sandbox.serving import Proxy, free_port
-from tests.histories.writers import HOT, KEYS, KeyWriter, value_of
+from tests.histories.writers import HOT, KEYS, KeyWriter, now, value_of
 from tests.rig import Rig
 
 MAX_STALENESS = 2.0
@@ -68,7 +68,7 @@ class World:
             self.route(writer.label, Route(Mode.ENGRAM, 100))
         self.proxy.start()
         self.readers = [
-            Reader(self.proxy.url, self._choose, _value, granted=MAX_STALENESS, seed=seed + number, rate=READS)
+            Reader(self.proxy.url, self._choose, _value, granted=MAX_STALENESS, seed=seed + number, rate=READS, clock=now)
             for number in range(2)
         ]
         for one in (*self.writers, *self.readers):
@@ -159,12 +159,12 @@ class World:
 
     def gone(self, what: str) -> None:
         """It is away from now on."""
-        self.away.setdefault(what, time.time())
+        self.away.setdefault(what, now())
 
     def back(self, what: str, after: float = 0.0) -> None:
         """It is back, or counts as back after so many seconds."""
         if what in self.away:
-            self.outages.append(Outage(what, self.away.pop(what), time.time() + after))
+            self.outages.append(Outage(what, self.away.pop(what), now() + after))
 
     def route(self, label: str, route: Route) -> bool:
         """Change where reads go; whether the ledger could be reached."""

@@ -17,12 +17,19 @@ from bridge.lsn import Lsn
 from bridge.memories import digest
 from bridge.sandbox.promises import UNKNOWN, State
 
+START = time.time() - time.monotonic()
+
 KEYS = 60
 HOT = 8
 """So many of a table's keys have most of the changes."""
 
 NEVER: Lsn = 1 << 64
 PAUSE = 0.1
+
+
+def now() -> float:
+    """The time, by a clock that nobody sets: all moments of a history are this process's own."""
+    return START + time.monotonic()
 
 
 def value_of(row: dict[str, Any]) -> str:
@@ -99,12 +106,12 @@ class KeyWriter:
     def _transact(self, name: str, act: Any) -> None:
         """Do it and note what it left behind. What it changes is in `after`: the rows by key, None for one that is gone."""
         after: dict[str, dict[str, Any] | None] = {}
-        began = time.time()
+        began = now()
         try:
             with self._connected().transaction():
                 act(after)
-                began = time.time()
-            seen = time.time()
+                began = now()
+            seen = now()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             self.counts["refused"] += 1
         except (psycopg.OperationalError, psycopg.InterfaceError):
@@ -137,7 +144,7 @@ class KeyWriter:
             self.states[key].append(State(None if row is None else value_of(row), began, UNKNOWN, NEVER))
         while not self._end.is_set():
             try:
-                found, seen = self._found(), time.time()
+                found, seen = self._found(), now()
                 lsn = self._flushed()
                 break
             except (psycopg.OperationalError, psycopg.InterfaceError):
