@@ -107,7 +107,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.push_async_callback(proxy.shadow.close)
         stack.push_async_callback(_ended, asyncio.create_task(_watching(asked, tables), name="watching"))
-        app.state.operator = await stack.enter_async_context(operator.Operator(settings, ledger).open())
+        app.state.operator = await stack.enter_async_context(operator.Operator(settings, ledger, app.state.figures).open())
         yield
 
 

@@ -1,6 +1,6 @@
-"""What the operator's page shows, read from the ledger and the slot: the figures, and the lists beside them.
+"""What the operator's page shows: the figures that `status` and `/metrics` show, too, and what is drawn and listed beside them.
 
-Blocking, for a thread: `api.watching` calls it. The figures are those of `status` and `/metrics`; nothing is counted here.
+Blocking, for a thread: `api.watching` calls it. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -8,17 +8,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
+from bridge.collector import Collector
 from bridge.config import Config
 from bridge.errors import BridgeError
-from bridge.figures import collect
 from bridge.ledger import Ledger
 from bridge.ledger.serving import Serving
-from bridge.readiness import gates_now
+from bridge.parking import parked
 from bridge.status import SlotFigures
-from bridge.wiring import slot_figures
 
 MINUTES = 60
 """Of reads over time."""
@@ -26,11 +24,8 @@ MINUTES = 60
 MOST = 200
 """Parked keys that are listed; of what is more, the number is told."""
 
-SLOT_SECONDS = 2.0
-"""How often PostgreSQL is asked about the slot."""
-
 RARE_SECONDS = 3.0
-"""How often is drawn what takes longer: reads over time, and the gates, which count all memories."""
+"""How often the lists and the reads over time are drawn."""
 
 PARKED = ("reason", "detail", "since", "attempts", "retry_at")
 
@@ -38,42 +33,44 @@ PARKED = ("reason", "detail", "since", "attempts", "retry_at")
 class Board:
     """What is behind the page."""
 
-    def __init__(self, settings: Config, ledger: Ledger) -> None:
+    def __init__(self, settings: Config, ledger: Ledger, figures: Collector) -> None:
         self.settings = settings
         self.ledger = ledger
-        self._slot: SlotFigures | None = None
-        self._unknown: str | None = None
-        self._asked = self._drawn = float("-inf")
-        self._series: dict[str, Any] = {}
-        self._gates: list[dict[str, Any]] = []
+        self._figures = figures
+        self._drawn = float("-inf")
+        self._rare: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
         """Everything. Raises BridgeError when the ledger cannot be asked."""
-        ledger = self.ledger
-        slot = self.slot()
+        figures = self._figures.now().as_dict()
+        figures["validations"] = [shortened(one) for one in figures["validations"]]
         now = time.monotonic()
         if now - self._drawn >= RARE_SECONDS:
-            self._series = over_time(Serving(ledger).series(MINUTES), int(time.time() // 60))
-            self._gates = [asdict(gate) for gate in gates_now(ledger, slot, self.settings.cutover.thresholds())[1]]
+            self._rare = {
+                "parked": _parked(self.ledger),
+                "over_time": over_time(Serving(self.ledger).series(MINUTES), int(time.time() // 60)),
+            }
             self._drawn = now
-        return {
-            "gates": self._gates,
-            "figures": collect(ledger, slot, source_error=self._unknown).as_dict(),
-            "parked": _parked(ledger),
-            "over_time": self._series,
-        }
+        return {"figures": figures, **self._rare}
 
-    def slot(self, *, fresh: bool = False) -> SlotFigures | None:
-        """What PostgreSQL says about the slot; None when it cannot be asked, and why is kept for the figures."""
-        now = time.monotonic()
-        if fresh or now - self._asked >= SLOT_SECONDS:
-            self._asked = now
-            try:
-                self._slot = slot_figures(self.settings, self.ledger.facts().get("slot", self.settings.source.slot))
-                self._unknown = None
-            except BridgeError as error:
-                self._slot, self._unknown = None, str(error)
-        return self._slot
+    def slot(self) -> SlotFigures | None:
+        """What PostgreSQL says about the slot now; None where it cannot be asked, which closes a gate."""
+        try:
+            return self._figures.ask()
+        except BridgeError:
+            return None
+
+
+def shortened(validation: dict[str, Any]) -> dict[str, Any]:
+    """Without its findings, of which there can be thousands: how many there are by table stays."""
+    result = validation["result"]
+    if result is None:
+        return validation
+    tables = {
+        label: {name: table.get(name) for name in ("rows", "sampled", "findings")}
+        for label, table in result.get("tables", {}).items()
+    }
+    return {**validation, "result": {"clean": result.get("clean"), "failed": result.get("failed"), "tables": tables}}
 
 
 def over_time(series: Iterable[tuple[int, str, str, int]], last: int) -> dict[str, Any]:
@@ -89,10 +86,9 @@ def over_time(series: Iterable[tuple[int, str, str, int]], last: int) -> dict[st
 
 
 def _parked(ledger: Ledger) -> dict[str, Any]:
-    labels = {record.number: record.label for record in ledger.generations()}
     rows = [
-        {"table": labels[key[0]], "key": key[1], **{name: getattr(waiting, name) for name in PARKED}}
-        for key, waiting in ledger.parked_keys()
-        if key[0] in labels and not waiting.dropped
+        {"table": label, "key": key[1], **{name: getattr(waiting, name) for name in PARKED}}
+        for label, key, waiting in parked(ledger)
+        if not waiting.dropped
     ]
     return {"count": len(rows), "rows": rows[:MOST], "reasons": dict(Counter(row["reason"] for row in rows))}

@@ -23,7 +23,6 @@ from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Act, Ledger, Serving
 from bridge.parking import retry
 from bridge.reads import Mode
-from bridge.status import SlotFigures
 
 LARGEST_BODY = 16_384
 LONGEST_NAME = 80
@@ -87,8 +86,7 @@ async def route(order: RouteOrder, request: Request, _caller: Operator) -> dict[
     def change() -> dict[str, Any]:
         ledger: Ledger = asked.ledger
         label = _carried(ledger, order.table)
-        slot: SlotFigures | None = asked.slot(fresh=True)
-        moves = Moves(ledger, asked.settings.cutover.thresholds(), slot, by)
+        moves = Moves(ledger, asked.settings.cutover.thresholds(), asked.slot(), by)
         return asdict(_move(moves, label, order))
 
     return await _done(request, change)

@@ -23,6 +23,7 @@ from api.board import Board
 from api.problems import Problem
 from api.summary import summary
 from api.watching import View, Watching
+from bridge.collector import Collector
 from bridge.config import Config
 from bridge.ledger import Ledger
 
@@ -49,8 +50,8 @@ router = APIRouter(include_in_schema=False)
 class Operator:
     """The page's state in one process: what it reads, and who watches."""
 
-    def __init__(self, settings: Config, ledger: Ledger) -> None:
-        self.board = Board(settings, ledger)
+    def __init__(self, settings: Config, ledger: Ledger, figures: Collector) -> None:
+        self.board = Board(settings, ledger, figures)
         self.watching = Watching(self.board.look)
 
     @contextlib.asynccontextmanager

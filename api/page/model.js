@@ -7,7 +7,7 @@ export function model(view) {
   const { figures } = view;
   const base = { at: view.at, role: view.role, troubles: view.trouble.map(trouble), known: Boolean(figures), work: [] };
   if (!figures) return base;
-  const gates = view.gates ?? [];
+  const { gates } = figures;
   return {
     ...base,
     phase: figures.phase,

@@ -103,7 +103,7 @@ function updateDetail(detail, table, state) {
   gates(detail.querySelector(".of-gates ul"), table.gates, state.at);
   bars(detail.querySelector(".bars"), table.reads);
   keys(detail, table, state);
-  validation(detail.querySelector(".validation"), table.validation, state.at);
+  validation(detail.querySelector(".validation"), table.validation, table.name, state.at);
 }
 
 const GATES = {
@@ -197,10 +197,16 @@ function keys(detail, table, state) {
   );
 }
 
-function validation(place, found, now) {
+function validation(place, found, table, now) {
+  const result = found?.result;
+  const one = result?.tables[table];
+  const clean = found?.ended && !result?.failed && one?.findings === 0;
+  const rows = one ? `: ${count(one.sampled)} of ${plural(one.rows, "row")} compared` : "";
+  const by = `Asked for by ${found?.who}`;
   if (!found) say(place, "Never validated.");
-  else if (!found.began) say(place, `Asked for by ${found.who} ${ago(found.asked, now)}; waits for the running bridge.`);
-  else if (!found.ended) say(place, `Under way since ${moment(found.began, now)}.`);
-  else say(place, `${found.result?.clean ? "Clean" : "Found differences"}, ${ago(found.ended, now)}, asked for by ${found.who}.`);
-  mark(place, "data-level", found?.ended ? (found.result?.clean ? "good" : "bad") : null);
+  else if (!found.began) say(place, `${by} ${ago(found.asked, now)}; waits for the running bridge.`);
+  else if (!found.ended) say(place, `${by}; under way since ${moment(found.began, now)}.`);
+  else if (result?.failed) say(place, `${by}; failed ${ago(found.ended, now)}: ${result.failed}`);
+  else say(place, `${clean ? "Clean" : plural(one?.findings ?? 0, "finding")}${rows}, ${ago(found.ended, now)}. ${by}.`);
+  mark(place, "data-level", found?.ended ? (clean ? "good" : "bad") : null);
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import chromium, served
 from tests.conftest import Server, fresh_database
@@ -24,6 +25,9 @@ insert into "{HOSTILE}" values (1, '<script>alert(2)</script>');
 """
 REFUSAL = "status of 409"
 """Chromium tells of each answer that is no success; the one to a refused change is meant."""
+
+EASY = {"steady": 0, "min_shadow_reads": 0, "max_target_p99": 10, "max_heartbeat": 60, "automatic_return": False}
+"""Thresholds that a busy machine keeps to."""
 
 LONG, AT_ONCE = 60_000, 5_000
 """Milliseconds: for what waits for the bridge, and for what the page has to show at once."""
@@ -43,6 +47,14 @@ class Site:
         """The selector of a table's line."""
         return f'#tables > li[data-table="{name}"]'
 
+    def change(self, line: Locator, mode: str, share: int | None = None) -> None:
+        """Choose where the reads of an open line go, and confirm it."""
+        line.locator(".choice", has_text=mode).click()
+        if share is not None:
+            line.locator("input[type=number]").fill(str(share))
+        line.get_by_role("button", name="Change…").click()
+        self.page.locator("dialog").get_by_role("button", name="Change").click()
+
     def read(self, count: int) -> None:
         """Reads through the proxy, as an application would send them."""
         for number in range(count):
@@ -55,7 +67,7 @@ def site(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """One bridge, one proxy, one browser for all tests here: each leaves them as it found them."""
     folder: Path = tmp_path_factory.mktemp("page")
     databases = fresh_database(postgres)
-    rig = Rig(folder, next(databases), cutover={"steady": 0, "min_shadow_reads": 0, "automatic_return": False})
+    rig = Rig(folder, next(databases), cutover=EASY)
     try:
         with chromium() as browser:
             rig.sql(SHOP)
@@ -120,9 +132,27 @@ def test_a_share_is_refused_with_its_gates_and_forced_with_a_reason(site: Site) 
     expect(line.locator(".mode")).to_have_text("engram 25 %", timeout=AT_ONCE)
     expect(page.locator("#audit")).to_contain_text("postgres → engram 25 %, forced past", timeout=AT_ONCE)
     expect(page.locator("#audit")).to_contain_text("the test says so")
-    line.locator(".choice", has_text="PostgreSQL").click()
-    line.get_by_role("button", name="Change…").click()
-    dialog.get_by_role("button", name="Change").click()
+    site.change(line, "PostgreSQL")
+    expect(line.locator(".mode")).to_have_text("postgres", timeout=AT_ONCE)
+    line.locator(".open").click()
+
+
+def test_a_share_goes_through_open_gates(site: Site) -> None:
+    """Compared in the shadow and validated, all from the page: the gates open, Engram answers a share, and it goes back."""
+    line = site.page.locator(site.table("public.orders"))
+    line.locator(".open").click()
+    site.change(line, "Shadow", 100)
+    expect(line.locator(".mode")).to_have_text("shadow 100 %", timeout=AT_ONCE)
+    site.read(10)
+    line.get_by_role("button", name="Validate now: public.orders").click()
+    expect(line.locator(".validation")).to_contain_text("Clean", timeout=LONG)
+    expect(line.locator(".cell.gates")).to_have_text("all open", timeout=LONG)
+    site.change(line, "Engram", 100)
+    expect(line.locator(".mode")).to_have_text("engram 100 %", timeout=AT_ONCE)
+    time.sleep(1.0)  # within a second all proxies know
+    site.read(10)
+    expect(line.locator(".bars")).to_contain_text("from engram", timeout=LONG)
+    site.change(line, "PostgreSQL")
     expect(line.locator(".mode")).to_have_text("postgres", timeout=AT_ONCE)
     line.locator(".open").click()
 
