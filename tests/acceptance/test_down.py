@@ -94,7 +94,7 @@ def test_down_drops_the_slot_that_a_killed_renewal_was_making(make_rig: MakeRig)
     ledger.put_facts({"making_slot": rig.slot + "_new"})
     ledger.close()
     with psycopg.connect(rig.source, autocommit=True) as connection:
-        connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot + "_new",))
+        connection.execute("select pg_create_logical_replication_slot(%s, %s)", (rig.slot + "_new", rig.config.source.plugin))
         connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot + "_other",))
     assert len(traces(rig).slots) == 3
     done = rig.command("down", "--yes")

@@ -10,6 +10,7 @@ import pytest
 from bridge.postgres import connect
 from cdc.slot import create_slot, ensure_publication
 from tests.acceptance.conftest import MakeRig
+from tests.acceptance.traces import configure
 from tests.ledgers import story
 from tests.ledgers.kept import restore, versions
 from tests.rig import Rig
@@ -22,6 +23,7 @@ def test_an_earlier_ledger_goes_on(make_rig: MakeRig, version: int) -> None:
     """On a source with the same rows: the target, which is another one, is compared and mended by refreshes, tables stay loaded,
     the parked key stays parked until it fits, and what comes by the stream is applied."""
     rig = make_rig(**story.TABLES)
+    configure(rig, source={"plugin": "pgoutput"})  # the one that the kept ledgers were begun with
     restore(version, rig.ledger_path)
     while rig.flush() <= int(facts(rig)["confirmed"]):
         rig.sql("select pg_logical_emit_message(true, '', '')", "select pg_switch_wal()")

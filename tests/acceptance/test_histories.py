@@ -18,7 +18,13 @@ from tests.acceptance.test_new_slot import drop_slot, embedded, new_slot, versio
 from tests.acceptance.test_source_identity import finds
 from tests.acceptance.traces import configure, refused
 from tests.clusters import copied, promote, put_back, standby_of
+from tests.conftest import PLUGIN
 from tests.rig import Rig
+
+wheels_own = pytest.mark.skipif(
+    PLUGIN != "pgoutput", reason="standbys and upgrades are made of the wheel's own servers, which have no other plugin"
+)
+
 
 NOTES = (
     "create table notes (id int primary key, body text)",
@@ -46,6 +52,7 @@ def mended(rig: Rig, *arguments: str, written: int) -> None:
     rig.prove()
 
 
+@wheels_own
 def test_a_promoted_standby_is_found_and_mended(
     own_postgres: SandboxPostgres, make_rig: MakeRig, tmp_path: Path, database: str
 ) -> None:
@@ -186,6 +193,7 @@ def test_a_slot_that_is_really_lost_is_mended(own_postgres: SandboxPostgres, mak
 
 
 @pytest.mark.slow
+@wheels_own
 def test_an_upgraded_major_version_is_mended(make_rig: MakeRig, tmp_path: Path) -> None:
     """pg_upgrade makes another system of the same data: refused, refused without a word that it is meant, then taken over."""
     try:

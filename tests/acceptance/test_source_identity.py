@@ -49,7 +49,7 @@ def make_slot_again(rig: Rig) -> None:
     rig.sql(
         f"select pg_drop_replication_slot('{rig.slot}')",
         "update notes set body = body || '!'",  # lost to the new slot
-        f"select pg_create_logical_replication_slot('{rig.slot}', 'pgoutput')",
+        f"select pg_create_logical_replication_slot('{rig.slot}', '{rig.config.source.plugin}')",
         "update notes set body = body || '?'",
     )
 
@@ -106,11 +106,11 @@ def test_a_slot_changed_behind_our_back_is_found(rig: Rig, postgres: SandboxPost
     finds(rig, f"the slot '{rig.slot}' was moved on", "What is between was missed")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')", f"select pg_create_physical_replication_slot('{rig.slot}', true)")
-    finds(rig, "has the plugin None, the ledger's had 'pgoutput'", "engram-bridge resync --new-slot")
+    finds(rig, f"has the plugin None, the ledger's had '{rig.config.source.plugin}'", "engram-bridge resync --new-slot")
 
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (rig.slot,))
+        connection.execute("select pg_create_logical_replication_slot(%s, %s)", (rig.slot, rig.config.source.plugin))
         try:
             finds(rig, "belongs to the database 'postgres'", "Name another one")
         finally:
@@ -178,7 +178,7 @@ def test_another_server_database_or_history_is_found(own_postgres: SandboxPostgr
     rig.catch_up()
 
     rig.source = database
-    rig.sql(*NOTES, f"select pg_create_logical_replication_slot('{rig.slot}', 'pgoutput')")
+    rig.sql(*NOTES, f"select pg_create_logical_replication_slot('{rig.slot}', '{rig.config.source.plugin}')")
     configure(rig, source={"url": database})
     finds(rig, "another system", "Point source.url at the ledger's server")
 
@@ -226,7 +226,8 @@ def test_a_slot_in_use_is_waited_for_and_its_holder_named(rig: Rig) -> None:
     ledger = rig.ledger()
     confirmed = int(ledger.facts()["confirmed"])
     ledger.close()
-    reader = WalReader(rig.source, rig.slot, rig.slot, start=confirmed, application_name="another tool")
+    plugin = rig.config.source.plugin
+    reader = WalReader(rig.source, rig.slot, rig.slot, plugin=plugin, start=confirmed, application_name="another tool")
     try:
         rig.sql("insert into notes values (4, 'while another reads')")
         process = rig.start()
