@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,7 +25,7 @@ import psycopg
 from bridge import additions
 from bridge.acts import Acts, Ended
 from bridge.check import Finding
-from bridge.errors import BridgeError, ConfigError, Fatal, Transient, defect
+from bridge.errors import BridgeError, ConfigError, Fatal
 from bridge.keeper import NO_KEY, NO_KEY_REMEDY
 from bridge.ledger import FILLING, RESYNC_ASKED, RETIRED, SERVING, Asked, TableRecord
 from bridge.lsn import Lsn
@@ -34,6 +34,7 @@ from bridge.models import settle_models
 from bridge.postgres import connect
 from bridge.replanning import replan
 from bridge.retired import Retired
+from bridge.rounds import Rounds
 from bridge.schema import Table
 from bridge.spreading import Spreading
 from bridge.wiring import column_facts, make_plan
@@ -56,44 +57,36 @@ class Alterations:
 
     acts: Acts
     settled: Callable[[], bool]
-    failure: BridgeError | None = None
     pending: bool = True
     _asked_at: dict[int, Lsn] = field(default_factory=dict)
-    _thread: threading.Thread | None = None
+    _rounds: Rounds | None = None
+    _pause: float = 0.0
+    _left: bool = False
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="alterations", daemon=True)
-        self._thread.start()
+        waits = partial(self.acts.tell, "waits", "changes of tables wait: %s")
+        self._rounds = Rounds("alterations", "changing tables", self._round, self.acts.ending, lambda: self._pause, waits)
+        self._rounds.start()
 
     def stop(self) -> None:
         """End; what is under way goes on in the next run."""
         self.acts.ending.set()
-        if self._thread is not None:
-            self._thread.join(STOP_SECONDS)  # one that waits behind the barrier is left behind
+        if self._rounds is not None:
+            self._rounds.join(STOP_SECONDS)  # one that waits behind the barrier is left behind
 
-    def _run(self) -> None:
-        left = False
-        while not self.acts.ending.is_set():
-            try:
-                if not left:
-                    self.leave()  # of an act that was killed before its end
-                    left = True
-                self.step()
-            except Transient as error:
-                self.acts.tell("waits", "changes of tables wait: %s", str(error))
-            except Ended:
-                return
-            except BridgeError as error:
-                self.failure = error
-                return
-            except Exception as error:
-                if self.acts.ending.is_set():
-                    return
-                logger.exception("changing tables ended")
-                self.failure = defect("changing tables", error)
-                return
-            self.acts.ending.wait(BEAT_SECONDS)
+    @property
+    def failure(self) -> BridgeError | None:
+        """What has ended the thread."""
+        return self._rounds.failure if self._rounds is not None else None
+
+    def _round(self) -> None:
+        self._pause = BEAT_SECONDS
+        with suppress(Ended):
+            if not self._left:
+                self.leave()  # of an act that was killed before its end
+                self._left = True
+            self.step()
 
     def step(self) -> None:
         """One round. Raises LedgerError, SourceUnavailable, TargetUnavailable."""
@@ -150,14 +143,13 @@ class Alterations:
         with connect(self.acts.config.source.url, application_name="engram-bridge add") as connection:
             answers = additions.answers_of(self.acts.config, connection)
             draft = additions.draft(self.acts.config, self.acts.ledger, answers, additions.find(answers, label))
-            filled = known is not None and any(number == known.number for number, _shard in self.acts.ledger.live_counts())
-            if filled:
-                self._require_key(draft)
+            if known is not None and any(number == known.number for number, _shard in self.acts.ledger.live_counts()):
+                self._require_key(draft)  # rows are known that may be gone
             self._require(additions.errors(self.acts.config, answers, draft))
             if known is not None:  # its memories have a model: another one is refused before anything is written
                 settle_models(self.acts.ledger, [replace(draft, number=known.number)], self.acts.shop.embedders)
             self.acts.open(known.spaces if known is not None else draft.spaces)
-            carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=filled)
+            carry = partial(self._carry, label, (draft.table.schema, draft.table.name), refresh=known is not None)
             self.acts.rest[label] = "add", carry
             self.acts.generations.add(label, known.number if known is not None else None, column_facts(draft.table))
             make_plan(self.acts.config, self.acts.ledger, connection, register=False, joining={label})

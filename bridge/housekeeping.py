@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bridge import logs
-from bridge.errors import BridgeError, Transient, defect
+from bridge.errors import BridgeError, Transient
 from bridge.figures import HISTORY
 from bridge.fullness import Warden
 from bridge.lsn import Version, make_version, split_version
@@ -19,6 +18,7 @@ from bridge.memories import Key
 from bridge.pool import TELL_AGAIN, LanePool
 from bridge.recorder import Recorder
 from bridge.resyncing import Resyncing, fence_of
+from bridge.rounds import Rounds
 from bridge.source_queries import Source
 from bridge.streaming import Stream
 from bridge.trouble import LATE_SECONDS
@@ -72,7 +72,6 @@ class Housekeeping:
     heartbeat: Heartbeat | None = None
     look: Callable[[], None] = lambda: None
     beside: dict[str, Callable[[], None]] = field(default_factory=dict)
-    failure: BridgeError | None = None
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _mark: tuple[int, Version] | None = None
     _learned: float = field(default_factory=time.monotonic)
@@ -85,29 +84,26 @@ class Housekeeping:
     _since: dict[str, float] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
     _logged: list[dict[str, object]] = field(default_factory=list)
-    _thread: threading.Thread | None = None
-    _reader: threading.Thread | None = None
-    _guard: threading.Thread | None = None
-    _others: list[threading.Thread] = field(default_factory=list)
+    _rounds: list[Rounds] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the threads: its own, and one for each work that is done `beside`."""
-        self._thread = threading.Thread(target=self._run, args=(self.beat,), name="housekeeping", daemon=True)
-        self._reader = threading.Thread(target=self._run, args=(self.resync.step,), name="resync", daemon=True)
-        self._guard = threading.Thread(target=self._run, args=(self.guard,), name="guard", daemon=True)
-        self._thread.start()
-        self._reader.start()
-        self._guard.start()
-        for name, work in self.beside.items():
-            self._others.append(threading.Thread(target=self._run, args=(work,), name=name, daemon=True))
-            self._others[-1].start()
+        works = {"housekeeping": self.beat, "resync": self.resync.step, "guard": self.guard, **self.beside}
+        for name, work in works.items():
+            rounds = Rounds(name, "housekeeping", work, self.resync.ending, lambda: BEAT_SECONDS, self._waits)
+            self._rounds.append(rounds)
+            rounds.start()
 
     def stop(self) -> None:
         """End."""
         self.resync.ending.set()
-        for thread in (self._thread, self._reader, self._guard, *self._others):
-            if thread is not None:
-                thread.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
+        for rounds in self._rounds:
+            rounds.join(STOP_SECONDS)  # one that waits for a lock in PostgreSQL is left behind
+
+    @property
+    def failure(self) -> BridgeError | None:
+        """What has ended one of the threads."""
+        return next((rounds.failure for rounds in self._rounds if rounds.failure is not None), None)
 
     @property
     def resyncs(self) -> set[int]:
@@ -123,20 +119,6 @@ class Housekeeping:
     def adopting(self) -> bool:
         """Memories of another ledger are still being dealt with."""
         return self.resync.adopting
-
-    def _run(self, work: Callable[[], None]) -> None:
-        while not self.resync.ending.wait(BEAT_SECONDS):
-            try:
-                work()
-            except Transient as error:
-                self._waits(error)
-            except BridgeError as error:
-                self.failure = error
-                return
-            except Exception as error:
-                logger.exception("housekeeping ended")
-                self.failure = defect("housekeeping", error)
-                return
 
     def beat(self) -> None:
         """One round. Raises LedgerError."""

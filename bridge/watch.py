@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.errors import BridgeError, TargetUnavailable, defect
+from bridge.errors import BridgeError, TargetUnavailable, Transient
 from bridge.frontier import Token
 from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.rewriting import Rewriting
+from bridge.rounds import Rounds
 from bridge.works import Comparison
 from bridge.workshop import Workshop
 
@@ -52,8 +53,8 @@ class TargetWatch:
     """Over `jobs`: resyncs have spaces compared, in a thread of their own."""
 
     _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    failure: BridgeError | None = None
+    _rounds: Rounds | None = None
+    _looked: float = 0.0
 
     def begin(self, *, compare: bool) -> None:
         """Note the epoch at the start of a run; with `compare`, or after an unseen restart, everything is compared."""
@@ -72,14 +73,20 @@ class TargetWatch:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="target-watch", daemon=True)
-        self._thread.start()
+        about = "the watch on the target"
+        self._rounds = Rounds("target-watch", about, self._round, self._ending, self._pause, self._waits)
+        self._rounds.start()
 
     def stop(self) -> None:
         """End."""
         self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._rounds is not None:
+            self._rounds.join()
+
+    @property
+    def failure(self) -> BridgeError | None:
+        """What has ended the thread."""
+        return self._rounds.failure if self._rounds is not None else None
 
     def set_share(self, share: float) -> None:
         """Have spaces written through at another share of their lanes' time from now on."""
@@ -93,25 +100,21 @@ class TargetWatch:
         """All spaces were compared since the target's last start, and what differed is mended."""
         return not self.jobs
 
-    def _run(self) -> None:
-        asked = 0.0
-        while not self._ending.wait(SETTLE_SECONDS if self.jobs else POLL_SECONDS):
-            try:
-                if time.monotonic() - asked >= POLL_SECONDS / 4:
-                    asked = time.monotonic()
-                    self.look()
-                self.settle()
-            except TargetUnavailable as error:
-                if self.reachable:
-                    logger.warning("the target cannot be reached: %s", error, extra={"hint": error.hint})
-                self.reachable = False
-            except BridgeError as error:
-                self.failure = error
-                return
-            except Exception as error:
-                logger.exception("the watch on the target ended")
-                self.failure = defect("the watch on the target", error)
-                return
+    def _pause(self) -> float:
+        return SETTLE_SECONDS if self.jobs else POLL_SECONDS
+
+    def _round(self) -> None:
+        if time.monotonic() - self._looked >= POLL_SECONDS / 4:
+            self._looked = time.monotonic()
+            self.look()
+        self.settle()
+
+    def _waits(self, error: Transient) -> None:
+        if not isinstance(error, TargetUnavailable):
+            raise error
+        if self.reachable:
+            logger.warning("the target cannot be reached: %s", error, extra={"hint": error.hint})
+        self.reachable = False
 
     def look(self) -> None:
         """One look: a new epoch, or comparisons that have ended. Raises TargetUnavailable and LedgerError."""
