@@ -1,7 +1,8 @@
 """Shadow reads: PostgreSQL answers, and beside that it is found out whether Engram would have said the same.
 
 Unlike answers are lag until the frontier has passed a WAL position that was taken after PostgreSQL's; then both are read again.
-Still unlike, and both as they were: a mismatch, which is counted and kept, with the names of its columns and no value.
+Still unlike, and both as they were, and so again a few seconds later: a mismatch, which is counted and kept, with the names of
+its columns and no value.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ MOST = 64
 LOOK = 0.05
 PATIENCE = 30.0
 ROUNDS = 5
+DOUBT = 3.0
+"""Seconds after which what looks like a mismatch is looked at once more: within them the bridge, which asks once a second, has
+seen that Engram was restarted, and a row that reverted is being mended, not wrong."""
 
 AskPostgres = Callable[[Carried, Sequence[str]], Awaitable[dict[str, str]]]
 
@@ -106,6 +110,7 @@ class Shadowing:
             return Shadow.UNSETTLED
         if ours.digest == theirs.digest:
             return Shadow.SAME
+        doubted = False
         for _round in range(ROUNDS):
             after = await self._passed(table, key, await self._postgres.position())
             if after is None:
@@ -117,8 +122,11 @@ class Shadowing:
             if now_ours.digest == now_theirs.digest:
                 return Shadow.LAG
             if (now_ours.digest, now_theirs.digest) == (ours.digest, theirs.digest):
-                await self._keep(table, key, ours, theirs)
-                return Shadow.MISMATCH
+                if doubted:
+                    await self._keep(table, key, ours, theirs)
+                    return Shadow.MISMATCH
+                doubted = True
+                await asyncio.sleep(DOUBT)
             ours, theirs = now_ours, now_theirs
         return Shadow.UNSETTLED
 
