@@ -12,7 +12,7 @@ measurement by it. A gap in which nobody measured proves nothing: what must have
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.reads import Mode, Route
@@ -186,9 +186,11 @@ def closed(gates: Iterable[Gate], label: str) -> list[Gate]:
 
 
 def _dated(gate: Gate, now: float, kept: Kept) -> Gate:
+    """One that has turned while nobody measured is dated by the last moment at which somebody did."""
     was = kept.states.get(f"{gate.table}/{gate.name}")
-    since = was[1] if was is not None and was[0] == gate.open else now
-    return Gate(gate.name, gate.table, gate.value, gate.threshold, gate.unit, gate.open, since, "" if gate.open else gate.remedy)
+    turned = now if now - kept.at <= GAP or was is None else kept.at
+    since = was[1] if was is not None and was[0] == gate.open else turned
+    return replace(gate, since=since, remedy="" if gate.open else gate.remedy)
 
 
 def _under(inputs: Inputs, thresholds: Thresholds, kept: Kept) -> dict[str, float]:

@@ -27,6 +27,7 @@ from bridge.workshop import Workshop
 
 if TYPE_CHECKING:
     from bridge.heartbeat import Heartbeat
+    from bridge.oversight import Oversight
     from bridge.slot_watch import SlotWatch
     from bridge.watch import TargetWatch
     from snapshot.loader import Loader
@@ -70,6 +71,7 @@ class Housekeeping:
     watch: TargetWatch | None = None
     slot_watch: SlotWatch | None = None
     heartbeat: Heartbeat | None = None
+    oversight: Oversight | None = None
     look: Callable[[], None] = lambda: None
     beside: dict[str, Callable[[], None]] = field(default_factory=dict)
     _speeds: dict[int, _Speed] = field(default_factory=dict)

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from bridge.config import Config
+from bridge.config_cutover import Cutover
 from bridge.errors import BridgeError
-from bridge.gates import judge, keep
+from bridge.gates import Thresholds, judge, keep
 from bridge.ledger import Ledger, Serving
 from bridge.readiness import GAUGE, kept, read_inputs
 from bridge.returning import Returning
@@ -29,18 +30,24 @@ class Oversight:
     config: Config
     ledger: Ledger
     slot: str
+    thresholds: Thresholds = field(init=False)
     _returning: Returning | None = field(init=False)
     _looked: float = float("-inf")
     _took: float = 0.0
 
     def __post_init__(self) -> None:
-        budget = self.config.cutover.budget()
+        self.follow(self.config.cutover)
+
+    def follow(self, cutover: Cutover) -> None:
+        """From now on by these thresholds and budgets."""
+        self.thresholds, budget = cutover.thresholds(), cutover.budget()
         self._returning = Returning(Serving(self.ledger), budget, WHO) if budget is not None else None
 
     def step(self) -> None:
         """Take back what has to go back, then look at the gates if it is time. Raises LedgerError."""
-        if self._returning is not None:
-            self._returning.look()
+        returning = self._returning
+        if returning is not None:
+            returning.look()
         began = time.monotonic()
         if began - self._looked >= max(GATES_SECONDS, GATES_REST * self._took):
             self._looked = began
@@ -48,7 +55,7 @@ class Oversight:
             self._took = time.monotonic() - began
 
     def _gates(self) -> None:
-        thresholds = self.config.cutover.thresholds()
+        thresholds = self.thresholds
         inputs = read_inputs(self.ledger, self._slot())
         before = kept(self.ledger.gauges())
         self.ledger.put_gauges({GAUGE: keep(judge(inputs, thresholds, before), inputs, thresholds, before).as_gauge()})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.config import Config
+from bridge.config_cutover import Cutover
 from bridge.errors import BridgeError
 from bridge.running import Bridge
 
@@ -38,6 +39,11 @@ def _slot(bridge: Bridge, config: Config) -> None:
         watch.limit, watch.drop = config.source.max_retained_bytes, config.source.on_max_retained == "drop"
 
 
+def _cutover(bridge: Bridge, config: Config) -> None:
+    if bridge.housekeeping.oversight is not None:
+        bridge.housekeeping.oversight.follow(config.cutover)
+
+
 CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "parked.retry_first": _parking,
     "parked.retry_last": _parking,
@@ -47,6 +53,7 @@ CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "target.rewrite_share": _rewriting,
     "snapshot.workers": _snapshot,
     "snapshot.chunk_rows": _snapshot,
+    **{f"cutover.{name}": _cutover for name in Cutover.model_fields},
 }
 """Keys that take effect at once. Workers and sizes of chunks do with the next table that is loaded."""
 

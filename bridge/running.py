@@ -339,7 +339,8 @@ def _assemble(
     housekeeping.beside["validation"] = Attendant(
         config, ledger, lambda: shop.mapping, resync.ending.is_set, ready=lambda: watch.repaired
     ).step
-    housekeeping.beside["oversight"] = Oversight(config, ledger, source.slot).step
+    housekeeping.oversight = Oversight(config, ledger, source.slot)
+    housekeeping.beside["oversight"] = housekeeping.oversight.step
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look
     resync.adoption = Adoption.of(shop, watch)

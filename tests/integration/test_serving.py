@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from bridge.gate import Entry, Parked
 from bridge.ledger import Batch, Ledger, Outcome, Serving, Standings
 from bridge.lsn import make_version
+from bridge.readiness import read_inputs
 from bridge.reads import Mode, Route
 
 
@@ -143,3 +147,52 @@ def test_what_was_counted_since_a_route_was_set(ledger: Ledger) -> None:
     assert serving.counts()["public.users"] == {"served:engram": 4, "served:postgres": 6}
     serving.route("public.users", Route(Mode.POSTGRES), who="me", verb="back", detail={})
     assert "public.users" not in serving.counts_since_route()
+
+
+def test_of_many_who_change_the_route_that_they_saw_one_does(ledger: Ledger) -> None:
+    """At the same moment, on either database; whoever is late changes nothing, and an operator among them is never refused."""
+    serving = Serving(ledger)
+    serving.route("public.users", Route(Mode.ENGRAM, 50), who="ann", verb="advance", detail={})
+    seen = serving.routes()["public.users"]
+    barrier = Barrier(6)
+
+    def change(number: int) -> object:
+        barrier.wait()
+        if number == 5:
+            return serving.route("public.users", Route(), who="ann", verb="back", detail={})
+        return serving.route_from(seen, "public.users", Route(), who=f"proxy {number}", verb="returned", detail={})
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(change, range(6)))
+    made = [answer for answer in answers[:5] if answer is not None]
+    assert len(made) <= 1
+    assert answers[5] is not None
+    assert [act.verb for act in serving.audit()].count("returned") == len(made)
+    assert serving.routes()["public.users"].mode is Mode.POSTGRES
+
+
+def test_comparisons_count_from_the_last_trouble_and_from_before_engram_answers(ledger: Ledger) -> None:
+    """A mismatch, and its explanation, begin the count anew; what was compared before Engram took over goes on counting."""
+    serving, now = Serving(ledger), time.time()
+    hour, users = 3600.0, "public.users"
+    ledger.register(users, ["users"], [], 1)
+
+    def counted() -> int:
+        (table,) = read_inputs(ledger, None).tables
+        return table.shadow
+
+    serving.count({(users, "shadow:same"): 5, (users, "shadow:lag"): 2, (users, "shadow:unsettled"): 9}, now=now - hour)
+    serving.count({(users, "shadow:same"): 100}, now=now - 30 * hour)
+    assert counted() == 7
+    serving.route(users, Route(Mode.ENGRAM, 5), who="ann", verb="advance", detail={})
+    with ledger.shared() as connection:
+        connection.exec_driver_sql(f"update audit set at = {now - 10 * hour}")
+    assert counted() == 107
+    serving.mismatch(users, "1", ["name"])
+    assert counted() == 0
+    serving.settle(users)
+    assert counted() == 107
+    serving.note(who="ann", verb="explain", label=users, detail={"why": "it was a test"})
+    assert counted() == 0
+    serving.count({(users, "shadow:same"): 3}, now=now + 120)
+    assert counted() == 3

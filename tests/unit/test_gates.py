@@ -170,6 +170,15 @@ def test_since_when_is_the_moment_of_the_last_change(states: list[bool]) -> None
         assert _named(gates, "parked").since == changed
 
 
+def test_what_turned_while_nobody_measured_is_dated_by_the_last_look() -> None:
+    """The bridge has died: what its last record calls open is closed since then, at the latest."""
+    gates = judge(GOOD, THRESHOLDS, STEADY)
+    record = keep(gates, GOOD, THRESHOLDS, STEADY)
+    later = replace(GOOD, now=NOW + 3600, running=False)
+    assert _named(judge(later, THRESHOLDS, record), "wire").since == NOW
+    assert _named(judge(later, THRESHOLDS, Kept()), "wire").since == NOW + 3600
+
+
 def _named(gates: list[Gate], name: str) -> Gate:
     return next(gate for gate in gates if gate.name == name)
 
