@@ -19,6 +19,7 @@ import yaml
 from bridge.cli import app
 from bridge.config import Config
 from bridge.explain import Key, keys
+from bridge.gates import COMMON, OWN, Gate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -91,6 +92,13 @@ def test_commands_exist(document: Path) -> None:
             if word.startswith("-"):
                 option = word.partition("=")[0]
                 assert option in known, f"{document.name}: engram-bridge {' '.join(words)}: there is no {option}"
+
+
+def test_every_gate_has_its_entry_in_the_runbook() -> None:
+    """Who is sent there by a gate finds it."""
+    for name in (*COMMON, *OWN):
+        file, _, anchor = Gate(name, "", None, None, "", False, 0.0).runbook.partition("#")
+        assert anchor in anchors(ROOT / file), name
 
 
 def test_make_targets_exist() -> None:
