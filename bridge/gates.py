@@ -170,8 +170,8 @@ def judge(inputs: Inputs, thresholds: Thresholds, kept: Kept) -> list[Gate]:
 
 
 def keep(gates: Iterable[Gate], inputs: Inputs, thresholds: Thresholds, kept: Kept) -> Kept:
-    """What is to be kept of a judgement, by the one who measures all the time."""
-    states = {f"{gate.table}/{gate.name}": (gate.open, gate.since) for gate in gates}
+    """What is to be kept of a judgement, by the one who measures all the time. What was not judged stays as it was."""
+    states = dict(kept.states) | {f"{gate.table}/{gate.name}": (gate.open, gate.since) for gate in gates}
     return Kept(inputs.now, states, _under(inputs, thresholds, kept))
 
 

@@ -16,8 +16,10 @@ from bridge.status import SlotFigures
 from bridge.wiring import slot_figures
 
 GATES_SECONDS = 5.0
-GATES_REST = 20.0
-"""Seconds between two looks at the gates, and how many times as long as the last one took they must be apart."""
+"""Seconds between two looks at the gates: far less than the gap after which nothing is known to have stayed good."""
+
+TABLES_REST = 20.0
+"""Those of the tables are looked at less often: so many times as long as the last look at them took."""
 
 WHO = "bridge"
 """Who takes tables back, in the audit trail."""
@@ -25,7 +27,7 @@ WHO = "bridge"
 
 @dataclass(slots=True)
 class Oversight:
-    """One step a beat, in a thread of its own: a look at the gates counts all memories."""
+    """Two works of a beat, each in a thread of its own: a look at the gates counts all memories, and no return waits for it."""
 
     config: Config
     ledger: Ledger
@@ -33,6 +35,7 @@ class Oversight:
     thresholds: Thresholds = field(init=False)
     _returning: Returning | None = field(init=False)
     _looked: float = float("-inf")
+    _counted: float = float("-inf")
     _took: float = 0.0
 
     def __post_init__(self) -> None:
@@ -43,22 +46,27 @@ class Oversight:
         self.thresholds, budget = cutover.thresholds(), cutover.budget()
         self._returning = Returning(Serving(self.ledger), budget, WHO) if budget is not None else None
 
-    def step(self) -> None:
-        """Take back what has to go back, then look at the gates if it is time. Raises LedgerError."""
+    def returning(self) -> None:
+        """Take back what has to go back. Raises LedgerError."""
         returning = self._returning
         if returning is not None:
             returning.look()
-        began = time.monotonic()
-        if began - self._looked >= max(GATES_SECONDS, GATES_REST * self._took):
-            self._looked = began
+
+    def gates(self) -> None:
+        """Look at the gates if it is time. Raises LedgerError."""
+        if time.monotonic() - self._looked >= GATES_SECONDS:
+            self._looked = time.monotonic()
             self._gates()
-            self._took = time.monotonic() - began
 
     def _gates(self) -> None:
-        thresholds = self.thresholds
-        inputs = read_inputs(self.ledger, self._slot())
+        began = time.monotonic()
+        whole = began - self._counted >= TABLES_REST * self._took
+        inputs = read_inputs(self.ledger, self._slot(), tables=whole)
         before = kept(self.ledger.gauges())
-        self.ledger.put_gauges({GAUGE: keep(judge(inputs, thresholds, before), inputs, thresholds, before).as_gauge()})
+        gates = judge(inputs, self.thresholds, before)
+        self.ledger.put_gauges({GAUGE: keep(gates, inputs, self.thresholds, before).as_gauge()})
+        if whole:
+            self._counted, self._took = time.monotonic(), time.monotonic() - began
 
     def _slot(self) -> SlotFigures | None:
         """None where PostgreSQL cannot be asked: the gate says so, and what it means for the run is found out by the stream."""

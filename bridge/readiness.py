@@ -36,8 +36,11 @@ def kept(gauges: Mapping[str, tuple[Any, float]]) -> Kept:
     return Kept.of(gauges.get(GAUGE, (None, 0.0))[0])
 
 
-def read_inputs(ledger: Ledger, slot: SlotFigures | None) -> Inputs:
-    """Everything that the gates are judged by. Counts all memories: not for every second. Raises LedgerUnavailable."""
+def read_inputs(ledger: Ledger, slot: SlotFigures | None, *, tables: bool = True) -> Inputs:
+    """Everything that the gates are judged by. Raises LedgerUnavailable.
+
+    Counts all memories (about a second for a million): not for every second. Without `tables` it is only what all have in common.
+    """
     now = time.time()
     facts, gauges, epochs = ledger.facts(), ledger.gauges(), ledger.epochs()
     proven = int(facts.get("proven", 0))
@@ -63,7 +66,7 @@ def read_inputs(ledger: Ledger, slot: SlotFigures | None) -> Inputs:
         epoch_seen=newest[1] if newest is not None else None,
         repaired=newest is not None and newest[2] is not None and not gauge("comparing"),
         reachable=gauge("target_reachable"),
-        tables=tuple(_tables(ledger, facts, proven, newest[0] if newest is not None else None, now)),
+        tables=tuple(_tables(ledger, facts, proven, newest[0] if newest is not None else None, now)) if tables else (),
     )
 
 

@@ -340,7 +340,7 @@ def _assemble(
         config, ledger, lambda: shop.mapping, resync.ending.is_set, ready=lambda: watch.repaired
     ).step
     housekeeping.oversight = Oversight(config, ledger, source.slot)
-    housekeeping.beside["oversight"] = housekeeping.oversight.step
+    housekeeping.beside |= {"returning": housekeeping.oversight.returning, "gates": housekeeping.oversight.gates}
     lookout = Lookout(keeper, source.epoch)
     housekeeping.look = lookout.look
     resync.adoption = Adoption.of(shop, watch)
