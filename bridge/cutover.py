@@ -44,12 +44,16 @@ class GatesClosed(CheckFailed):
 
 @dataclass(slots=True)
 class Moves:
-    """Who moves, and what is known when it is done. `slot` is None when PostgreSQL cannot be asked."""
+    """Who moves, and what is known when it is done. `slot` is None when PostgreSQL cannot be asked.
+
+    `versions`: of other programs, for a certificate.
+    """
 
     ledger: Ledger
     thresholds: Thresholds
     slot: SlotFigures | None
     who: str
+    versions: dict[str, str] = field(default_factory=dict)
     _known: tuple[Inputs, list[Gate]] | None = field(default=None, repr=False)
 
     @property
@@ -144,7 +148,7 @@ class Moves:
             },
             "reads": {"since": since, "counts": serving.counts(since=since).get(label, {})},
             "audit": [asdict(act) for act in serving.audit(AUDITED, label)],
-            "versions": {"engram-bridge": metadata.version("engram-bridge"), "python": platform.python_version()},
+            "versions": self.versions | {"engram-bridge": metadata.version("engram-bridge"), "python": platform.python_version()},
         }
 
     def explain(self, label: str, key: str | None, why: str) -> int:

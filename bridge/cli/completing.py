@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +16,16 @@ from rich.text import Text
 from bridge import certificate
 from bridge.cli.cutover import Force, OneTable, Who, Why, moves, refused, slot_now, told
 from bridge.cli.options import DEFAULT_FILE, TABLES, AsJson, ConfigFile, LedgerPlace, carried, existing_ledger, load
+from bridge.config import Config
 from bridge.console import console as make_console
 from bridge.console import human_seconds
 from bridge.cutover import GatesClosed, me
-from bridge.errors import ConfigError
+from bridge.errors import BridgeError, ConfigError
 from bridge.ledger import Serving
+from bridge.postgres import connect
 from bridge.rehearsal import Rehearsal, Step, compared, stopped_at
 from bridge.returning import Budget
+from bridge.wiring import open_target
 
 
 def cutover_complete(
@@ -37,9 +41,11 @@ def cutover_complete(
     force: Force = False,
 ) -> int:
     """Let Engram answer all reads of a table, if all gates are open, and write the certificate; PostgreSQL stays behind them."""
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}", hint="Make it, or name another one by --certificate.")
-    with moves(load(config, None, None, ledger), who) as at:
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ConfigError(f"there is no folder {folder} to write to", hint="Make it, or name another one by --certificate.")
+    settings = load(config, None, None, ledger)
+    with moves(settings, who) as at:
+        at.versions = _versions(settings)
         try:
             act, document = at.complete(carried(at.ledger, table), why=why, force=force, engram_only=engram_only)
         except GatesClosed as closed:
@@ -51,6 +57,21 @@ def cutover_complete(
     file.with_suffix(".md").write_text(certificate.render(document), encoding="utf-8")
     make_console().print(Text(f"{file}, and .md beside it; sha256 {document['sha256']}"))
     return 0
+
+
+def _versions(settings: Config) -> dict[str, str]:
+    """Of PostgreSQL and of Engram, as far as they tell."""
+    told = {"postgresql": "not known", "engram": "not known"}
+    target = open_target(settings)
+    try:
+        with connect(settings.source.url, application_name="engram-bridge cutover") as connection:
+            told["postgresql"] = connection.info.parameter_status("server_version") or "not known"
+        told["engram"] = target.version()
+    except BridgeError as error:
+        make_console(stderr=True).print(Text(f"not all versions are known: {error}", style="yellow"))
+    finally:
+        target.close()
+    return told
 
 
 def cutover_verify(

@@ -89,6 +89,9 @@ def _done(settings: Config, book: Ledger, who: str, detail: dict[str, Any]) -> t
     except BridgeError as error:
         failed(serving, number, error)
         raise
+    except KeyboardInterrupt:
+        failed(serving, number, BridgeError("it was interrupted"))
+        raise
 
 
 def _asked(book: Ledger, who: str, detail: dict[str, Any]) -> tuple[int, dict[str, Any]]:

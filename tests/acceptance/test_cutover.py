@@ -195,6 +195,7 @@ def test_completing_writes_a_certificate_that_can_be_verified(crew: Crew, tmp_pa
     assert evidence["validation"]["table"]["sampled"] == 300
     assert {gate["name"]: gate["open"] for gate in evidence["gates"]}["shadow"] is True
     assert evidence["closed"] == []
+    assert "not known" not in evidence["versions"].values()
     markdown = file.with_suffix(".md")
     assert "the day has come" in markdown.read_text()
     verified = rig.command("cutover", "verify", str(file))
