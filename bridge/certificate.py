@@ -16,7 +16,7 @@ FORMAT = "engram-bridge cutover certificate 1"
 
 
 def canonical(evidence: Mapping[str, Any]) -> bytes:
-    """The bytes that are hashed: keys in order, no spaces, UTF-8. The same as `jq -cjS .evidence` gives for these documents."""
+    """The bytes that are hashed: keys in order, no spaces, UTF-8."""
     return json.dumps(evidence, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
