@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.config import Config
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, defect
 from bridge.ledger import Ledger, Serving
 from bridge.mapping import Mapping
 from bridge.origin import Origin
@@ -104,6 +104,10 @@ class Attendant:
         except BridgeError as error:  # what it means for the run is found out by those who write
             logger.warning("a validation failed: %s", error, extra={"number": number, "hint": error.hint})
             failed(serving, number, error)
+            return
+        except Exception as error:
+            logger.exception("a validation ended by a defect")  # its own, and no reason to end the run
+            failed(serving, number, defect("the validation", error))
             return
         level = logging.INFO if found["clean"] else logging.ERROR
         logger.log(level, "a validation has ended", extra={"number": number, "clean": found["clean"]})

@@ -74,7 +74,7 @@ class RowCheck:
     def _edges(self, keys: Sequence[str]) -> dict[str, Edges]:
         edges: dict[str, Edges] = {}
         for key, constraint, parent, parent_key in self.sides.ledger.edges_of(self.plan.number, keys):
-            to = None if parent_key is None else self.plan.parents[parent] + parent_key
+            to = None if parent_key is None else self.plan.parents.get(parent, "") + parent_key
             edges.setdefault(key, {})[constraint] = to
         return edges
 
@@ -171,18 +171,24 @@ def _unlike(body: str, found: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class ParentCheck:
-    """The targets of the sampled edges, which need not be in the sample themselves. What is reported already is not again."""
+    """The targets of the sampled edges, which need not be in the sample themselves.
+
+    `plans` are those of loaded tables, by origin. What is reported already is not again, and what is parked may be missing.
+    """
 
     sides: Sides
     plans: Mapping[int, TablePlan]
+    parked: Mapping[int, set[str]]
     reported: set[str]
 
     def run(self, parents: Mapping[tuple[int, str], str], tallies: Mapping[str, Tally]) -> None:
         """Compare. A parent that PostgreSQL does not have either is an orphan's, and counted."""
         by_plan: dict[int, list[str]] = {}
         for origin, key in parents:
-            if origin in self.plans and self.plans[origin].prefix + key not in self.reported:
-                by_plan.setdefault(origin, []).append(key)
+            plan = self.plans.get(origin)
+            if plan is None or plan.prefix + key in self.reported or key in self.parked.get(plan.number, ()):
+                continue
+            by_plan.setdefault(origin, []).append(key)
         for origin, keys in by_plan.items():
             plan = self.plans[origin]
             tally = tallies[plan.table.label]

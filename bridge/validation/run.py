@@ -92,9 +92,10 @@ def _compare(sides: Sides, order: Order, plans: Sequence[TablePlan], tallies: di
         if sides.ending():
             return
     reported = {found.memory_id for tally in tallies.values() for found in tally.findings}
-    everywhere = {plan.origin: plan for plan in sides.mapping.plans.values()}
-    side_tallies = {plan.table.label: Tally(plan.table.label) for plan in everywhere.values()} | tallies
-    ParentCheck(sides, everywhere, reported).run(parents, side_tallies)
+    loaded = {record.number for record in sides.ledger.tables() if record.state == "loaded"}
+    everywhere = {plan.origin: plan for plan in sides.mapping.plans.values() if plan.number in loaded}
+    side_tallies = {plan.table.label: Tally(plan.table.label) for plan in sides.mapping.plans.values()} | tallies
+    ParentCheck(sides, everywhere, parked, reported).run(parents, side_tallies)
     chance = _chance(order, "extra")
     extra = ExtraCheck(sides, list(sides.mapping.numbered.values()), side_tallies, parked, chance, order.sample)
     for space in dict.fromkeys(space for plan in plans for space in plan.spaces):
