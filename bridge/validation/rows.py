@@ -43,10 +43,21 @@ class RowCheck:
             self.tally.sampled += len(page)
             self.tally.lag += settled.lag
             self.tally.unsettled += len(settled.unsettled)
-            for found in settled.true.values():
-                self.tally.findings += found
+            waiting = (
+                self._waiting() if any(one.check == REFERENCES for found in settled.true.values() for one in found) else set()
+            )
+            for key, found in settled.true.items():
+                if key in waiting:
+                    self.tally.unsettled += 1
+                else:
+                    self.tally.findings += found
             if self.sides.ending():
                 return
+
+    def _waiting(self) -> set[str]:
+        """Children whose parent has got another key, and which are still to be refreshed for it: the frontier does not wait for
+        them."""
+        return {key for table, key in self.sides.ledger.stale_lookups() if table == self.plan.number}
 
     def look(self, keys: Sequence[str]) -> tuple[Mapping[str, Look[Finding]], Lsn]:
         """Engram first, then PostgreSQL: what Engram shows is then rarely newer."""
