@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -21,6 +22,8 @@ from bridge.sandbox.postgres import SandboxPostgres
 DSN = os.environ.get("ENGRAM_BRIDGE_TEST_DSN")
 PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
 """The plugin of the bridges that tests start. With wal2json, the session's server is one that has it."""
+hypothesis.settings.register_profile("bridge", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("bridge")  # a busy machine fails no law
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches a model
 
 
