@@ -120,7 +120,7 @@ class EngramReads:
         began = loop.time()
         timer = None
         try:
-            async with asyncio.timeout(self._deadline) as limit:
+            async with asyncio.timeout_at(began + self._deadline) as limit:
                 if late is not None and self.slow is not None:
                     timer = loop.call_later(self.slow, late, limit)
                 async with self._session.get(url, headers={"X-Memory-Space": space}) as answer:
@@ -128,7 +128,7 @@ class EngramReads:
             found = read(status, body)
         except TimeoutError as error:
             self._measure(label, loop.time() - began)
-            if loop.time() - began < self._deadline:
+            if limit.when() != began + self._deadline:
                 self._breaker.left()
                 raise HurriedUp from error
             self._breaker.failed()

@@ -56,6 +56,7 @@ class Tables:
         self._seen: object = None
         self._making: asyncio.Task[None] | None = None
         self._next = 0.0
+        self._failed = False
 
     def find(self, name: str) -> Carried | None:
         """The table of that name: `users` in public, or `schema.table`."""
@@ -86,7 +87,7 @@ class Tables:
 
     def look(self) -> bool:
         """Whether the ledger says something else than when it was learnt; asked in a thread, once a second."""
-        return self._shape(self._ledger.tables()) != self._seen or any(table.question is None for table in self._by_name.values())
+        return self._failed or self._shape(self._ledger.tables()) != self._seen
 
     def _read(self) -> tuple[dict[str, Carried], object]:
         records = self._ledger.tables()
@@ -102,9 +103,20 @@ class Tables:
                     )
                 plans = make_plan(self._settings, self._ledger, conn, register=False).mapping.plans
         except BridgeError as error:
-            logger.warning("the tables' shapes cannot be read now: %s", error, extra={"hint": error.hint})
+            if not self._failed:
+                logger.warning("the tables' shapes cannot be read now: %s", error, extra={"hint": error.hint})
+            self._failed = True
+            attributes, plans = self._known()
+        else:
+            self._failed = False
         tables = [_carried(record, self._options(record.label), plans.get(record.label), attributes) for record in records]
         return {table.name: table for table in tables} | {table.label: table for table in tables}, self._shape(records)
+
+    def _known(self) -> tuple[dict[int, int], dict[str, TablePlan]]:
+        """What was learnt before, while PostgreSQL cannot be asked: what is not so any more is found out by each question."""
+        asked = [table.question for table in self.all() if table.question is not None]
+        plans = {table.label: table.plan for table in self.all() if table.plan is not None}
+        return {question.plan.table.oid: question.attributes for question in asked}, plans
 
     def _options(self, label: str) -> Options:
         tables = self._settings.tables
