@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Problem
 
 LONGEST_PATH = 8192
-LONGEST_QUERY = 65536
+LONGEST_QUERY = 32768
 _PLAIN = re.compile(rb"[A-Za-z0-9/_~!$&'()*+,;=:@-]*\Z")
 _BROKEN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 

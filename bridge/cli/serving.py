@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,9 @@ from bridge.console import console as make_console
 logger = logging.getLogger(__name__)
 
 GRACE = 10
+SLOWEST_START = 60
+"""Seconds in which a worker has to answer its supervisor. It cannot while it imports, which takes a busy machine long."""
+
 AGAIN_AFTER = 1.0
 
 
@@ -94,6 +98,7 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
         ssl_certfile=given.tls_certificate,
         ssl_keyfile=given.tls_key,
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=SLOWEST_START,
     )
     listening = server.bind_socket()
     if with_parent:
@@ -114,18 +119,30 @@ def _application(settings: Config, log_format: logs.LogFormat, *, verbose: bool)
 
     if logs.recent() is None:
         logs.set_up(log_format, verbose=verbose)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        _end_after(supervisor.join)
     return create_app(settings)
 
 
 def _end_with_parent() -> None:
     """Whoever started us holds our standard input, and it ends with them, however they end."""
 
-    def wait() -> None:
+    def closed() -> None:
         while sys.stdin.buffer.read(4096):
             pass
+
+    _end_after(closed)
+
+
+def _end_after(wait: Callable[[], object]) -> None:
+    """End as if by SIGTERM once this returns, in a thread."""
+
+    def end() -> None:
+        wait()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=wait, name="parent", daemon=True).start()
+    threading.Thread(target=end, name="parent", daemon=True).start()
 
 
 def again_as(

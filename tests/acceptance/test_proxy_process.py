@@ -1,0 +1,192 @@
+"""The proxy as processes: beside a run, several at once, and while PostgreSQL, the bridge and Engram are killed and come back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import psycopg
+
+from bridge.reads import Mode
+from bridge.sandbox.postgres import SandboxPostgres
+from tests.acceptance.conftest import MakeRig
+from tests.reading import route
+from tests.rig import Rig
+
+ITEMS = "create table items (id int primary key, n int not null)"
+SOME = "insert into items select g, 0 from generate_series(1, 40) g"
+
+
+class Served:
+    """A client of a process that serves, as soon as that says where it listens."""
+
+    def __init__(self, rig: Rig, address: str) -> None:
+        self.client = httpx.Client(base_url=address, timeout=30.0)
+        self._rig = rig
+
+    def get(self, key: int, **headers: str) -> httpx.Response:
+        """One item."""
+        return self.client.get(f"/v1/items/{key}", headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def until(self, wanted: str, key: int = 1, timeout: float = 60.0) -> httpx.Response:
+        """Until an item is answered by this one, for this reason, or with this status."""
+        end, last = time.monotonic() + timeout, "no answer"
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                answer = self.get(key)
+                if wanted in (
+                    answer.headers.get("x-served-by"),
+                    answer.headers.get("x-fallback-reason"),
+                    str(answer.status_code),
+                ):
+                    return answer
+                last = f"{answer.status_code} {answer.headers}"
+            assert time.monotonic() < end, f"no answer with {wanted}: {last}\n{self._rig.tail()}"
+            time.sleep(0.05)
+
+
+def address_in(log: str, number: int = 0) -> str | None:
+    """Where the log says that a proxy listens."""
+    found = [line.split("address=")[1].split()[0] for line in log.splitlines() if "the proxy listens" in line]
+    return found[number] if len(found) > number else None
+
+
+@contextlib.contextmanager
+def serving(rig: Rig, *options: str) -> Iterator[Served]:
+    """`serve` in a process of its own."""
+    log = rig.folder / f"serve-{os.urandom(3).hex()}.log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "bridge", "serve", "--config", str(rig.file), "--port", "0", *options]
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        end = time.monotonic() + 60
+        while (address := address_in(log.read_text())) is None:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        served = Served(rig, address)
+        served.until("200")
+        yield served
+        served.client.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_proxy_beside_a_run(make_rig: MakeRig) -> None:
+    """`run --serve`: it is started again when it dies, what it answers comes from Engram, and it ends with the run, however."""
+    rig = make_rig(serve={"port": 0})
+    rig.sql(ITEMS, SOME)
+    rig.start("--serve")
+    rig.wait_for("the proxy listens")
+    rig.wait_until_proven()
+    route(rig.ledger_location, "public.items", Mode.ENGRAM, 100)
+    first = address_in(rig.log.read_text())
+    assert first is not None
+    one = Served(rig, first)
+    one.until("engram")
+    one.client.close()
+    assert rig.process is not None
+    (child,) = psutil.Process(rig.process.pid).children()
+    child.kill()
+    rig.wait_for("the proxy listens", more_than=1)
+    assert rig.said("the proxy has ended and is started again") == 1
+    second = address_in(rig.log.read_text(), 1)
+    assert second is not None
+    other = Served(rig, second)
+    other.until("engram")
+    other.client.close()
+    (child,) = psutil.Process(rig.process.pid).children()
+    rig.kill()
+    child.wait(30)
+    assert not child.is_running()
+
+
+def test_postgres_and_the_bridge_die_and_come_back(make_rig: MakeRig, own_postgres: SandboxPostgres) -> None:
+    """PostgreSQL away: Engram answers in every mode while it is fresh, then nobody, then PostgreSQL again. The bridge away:
+    PostgreSQL answers when what Engram has may be too old."""
+    rig = make_rig(own_postgres.url(), serve={"max_staleness": 4.0})
+    rig.sql(ITEMS, SOME)
+    rig.start()
+    rig.wait_until_proven()
+    with serving(rig) as served:
+        assert served.until("postgres").headers["x-fallback-reason"] == "mode"
+        own_postgres.kill()
+        assert served.until("engram").json() == {"id": 1, "n": 0}
+        gone = served.until("503")
+        assert (gone.headers["retry-after"], gone.json()["reasons"]) == ("1", ["stale"])
+        own_postgres.start()
+        assert served.until("postgres").json() == {"id": 1, "n": 0}
+        route(rig.ledger_location, "public.items", Mode.ENGRAM, 100)
+        served.until("engram")
+        rig.kill()
+        rig.sql("update items set n = 1")
+        assert served.until("stale").json() == {"id": 1, "n": 1}
+        assert served.get(2).json() == {"id": 2, "n": 1}
+
+
+def test_own_writes_are_read_while_engram_restarts(make_rig: MakeRig) -> None:
+    """A caller that names the position of its commit reads that write or a later one, whoever answers, whatever is killed."""
+    rig = make_rig()
+    rig.sql(ITEMS, SOME)
+    rig.start()
+    rig.wait_until_proven()
+    route(rig.ledger_location, "public.items", Mode.ENGRAM, 100)
+    ended, wrong, seen = threading.Event(), [], set()
+
+    def work(first: int) -> None:
+        with psycopg.connect(rig.source, autocommit=True) as writer:
+            for n in range(1, 100_000):
+                if ended.is_set():
+                    return
+                key = first + n % 10
+                writer.execute("update items set n = %s where id = %s", (n, key))
+                row = writer.execute("select pg_current_wal_flush_lsn()").fetchone()
+                answer = served.get(key, X_Min_Lsn=str(row[0]) if row else "")
+                seen.add(answer.headers.get("x-served-by"))
+                if answer.status_code != 200 or answer.json()["n"] != n:
+                    wrong.append((key, n, answer.status_code, answer.text))
+
+    with serving(rig, "--workers", "2") as served:
+        threads = [threading.Thread(target=work, args=(first,)) for first in (1, 11, 21)]
+        for thread in threads:
+            thread.start()
+        time.sleep(3)
+        rig.engram.kill()
+        time.sleep(1)
+        rig.engram.start()
+        time.sleep(6)
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    assert "postgres" in seen
+
+
+def test_a_mode_is_effective_everywhere_at_once(make_rig: MakeRig) -> None:
+    """Two proxies follow the ledger: a table comes and goes in both, and a share has the same keys in both."""
+    rig = make_rig()
+    rig.sql(ITEMS, SOME)
+    rig.start()
+    rig.wait_until_proven()
+    with serving(rig) as one, serving(rig) as other:
+        for mode, by in ((Mode.ENGRAM, "engram"), (Mode.POSTGRES, "postgres"), (Mode.ENGRAM, "engram")):
+            route(rig.ledger_location, "public.items", mode, 100)
+            assert {one.until(by, timeout=5.0).status_code, other.until(by, timeout=5.0).status_code} == {200}
+        route(rig.ledger_location, "public.items", Mode.ENGRAM, 40)
+        shares = []
+        for served in (one, other, one):
+            answers = {key: served.get(key) for key in range(1, 41)}
+            shares.append({key for key, answer in answers.items() if answer.headers.get("x-fallback-reason") == "share"})
+        assert shares[0] == shares[1] == shares[2]
+        assert 10 < len(shares[0]) < 38
