@@ -135,6 +135,8 @@ class World:
         """Until all reads go to Engram, and it answers for every table. Raises AssertionError when it does not."""
         with contextlib.closing(Client(self.proxy.url)) as client:
             for writer in self.writers:
+                if not writer.alive:
+                    writer.stop()  # raises what it failed with
                 self.wait("tables are routed", lambda writer=writer: self.route(writer.label, Route(Mode.ENGRAM, 100)))
             if "engram-only" in self.away:
                 self.back("engram-only", EFFECTIVE)

@@ -70,6 +70,11 @@ class KeyWriter:
         """The states of all rows, by (label, key)."""
         return {(self.label, key): states for key, states in self.states.items()}
 
+    @property
+    def alive(self) -> bool:
+        """Whether it writes."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
@@ -114,7 +119,7 @@ class KeyWriter:
             seen = now()
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             self.counts["refused"] += 1
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.Rollback):  # the last when the server went meanwhile
             self.counts["interrupted"] += 1
             self._find_out(after, began)
         else:
