@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from api import control, metrics, operator, problems, rows
 from api.access import Access, require_safe
 from api.counting import Counting
+from api.described import describe
 from api.engram import EngramReads
 from api.journal import Journal
 from api.ledger import LedgerReads, ledger_reads
@@ -60,6 +61,7 @@ def create_app(settings: Config) -> FastAPI:
     app.include_router(control.router)
     app.include_router(metrics.router)
     rows.install_rows(app)
+    describe(app)
     if settings.serve.access_log:
         app.add_middleware(Journal)
     app.add_middleware(RawPaths)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,7 +34,9 @@ WRITES = 12.0
 READS = 60.0
 """A second, of each writer and each reader."""
 
-PATIENCE = 120.0
+PATIENCE = 240.0
+HOLD = 15.0
+"""Seconds after which the writers wait until Engram answers: a busy machine may not catch up with them."""
 NOTICED = 2.0
 """Seconds after PostgreSQL is back within which the proxy must have noticed."""
 EFFECTIVE = 2.0
@@ -140,8 +143,16 @@ class World:
                 self.wait("tables are routed", lambda writer=writer: self.route(writer.label, Route(Mode.ENGRAM, 100)))
             if "engram-only" in self.away:
                 self.back("engram-only", EFFECTIVE)
-            for writer in self.writers:
-                self.wait(f"Engram answers for {writer.label}", lambda writer=writer: self._answers(client, writer))
+            held = threading.Timer(HOLD, lambda: [writer.goes_on.clear() for writer in self.writers])
+            held.start()
+            try:
+                for writer in self.writers:
+                    self.wait(f"Engram answers for {writer.label}", lambda writer=writer: self._answers(client, writer))
+            finally:
+                held.cancel()
+                held.join()
+                for writer in self.writers:
+                    writer.goes_on.set()
 
     def _answers(self, client: Client, writer: KeyWriter) -> bool:
         self.tend()

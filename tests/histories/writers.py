@@ -55,6 +55,9 @@ class KeyWriter:
         self._rows: dict[str, dict[str, Any]] = {}
         self._number = 0
         self._connection: psycopg.Connection[Any] | None = None
+        self.goes_on = threading.Event()
+        """Cleared, it writes nothing."""
+        self.goes_on.set()
         self._end = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"writer of {name}", daemon=True)
@@ -99,6 +102,8 @@ class KeyWriter:
         try:
             due = time.monotonic()
             while not self._end.is_set():
+                if not self.goes_on.wait(PAUSE):
+                    continue
                 act = self._random.choices(acts, (60, 16, 8, 8, 8, 1))[0]
                 self._transact(act.__name__[1:], act)
                 due = max(due + 1 / self._rate, time.monotonic() - 1.0)
