@@ -11,18 +11,23 @@ from importlib import metadata
 
 from fastapi import FastAPI
 
-from api import control, metrics, operator, problems, rows
+from api import control, listing, metrics, operator, problems, references, rows, search
 from api.access import Access, require_safe
 from api.counting import Counting
 from api.described import describe
+from api.encoders import Encoders
 from api.engram import EngramReads
 from api.journal import Journal
 from api.ledger import LedgerReads, ledger_reads
 from api.paths import RawPaths
 from api.postgres import PostgresReads
 from api.proxy import Proxy
+from api.search import Searches
+from api.semantic import Semantic
 from api.tables import Tables
 from api.tenants import Tenants
+from api.textual import Textual
+from api.walks import Walks
 from bridge import reads
 from bridge.collector import Collector
 from bridge.config import Config
@@ -60,6 +65,9 @@ def create_app(settings: Config) -> FastAPI:
     app.include_router(operator.router)
     app.include_router(control.router)
     app.include_router(metrics.router)
+    app.include_router(search.router)
+    app.include_router(listing.router)
+    app.include_router(references.router)
     rows.install_rows(app)
     describe(app)
     if settings.serve.access_log:
@@ -110,6 +118,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(proxy.shadow.close)
         stack.push_async_callback(_ended, asyncio.create_task(_watching(asked, tables), name="watching"))
         app.state.operator = await stack.enter_async_context(operator.Operator(settings, ledger, app.state.figures).open())
+        app.state.walks = Walks(app.state.proxy)
+        encoders = Encoders(settings, deadline=serve.engram_deadline)
+        stack.push_async_callback(encoders.close)
+        app.state.searches = Searches(app.state.proxy, Semantic(app.state.proxy, encoders), Textual(app.state.proxy))
         yield
 
 

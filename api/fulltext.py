@@ -17,19 +17,18 @@ LONGEST = 200_000
 
 
 def statement(plan: TablePlan, *, tenant: str | None) -> bytes:
-    """The best rows: rank, then the carried columns. Parameters: the query, how many, and with a tenant's column the tenant."""
+    """The best rows: rank and key, without a key the carried columns. Parameters: query, how many, the tenant."""
     vector = document(plan, ALIAS)
     mine: sql.Composable = sql.SQL("")
     if tenant is not None:
         mine = sql.SQL(" and concat({}) = $3::text").format(sql.Identifier(ALIAS, tenant))
+    found = column_list(plan.table.columns) if plan.keyless else key_text(plan.table, ALIAS)
     last: sql.Composable = sql.SQL("") if plan.keyless else sql.SQL(', {} collate "C"').format(key_text(plan.table, ALIAS))
     query = sql.SQL(
-        "select ts_rank({vector}, websearch_to_tsquery('simple', $1::text)), {columns} from {table}"
+        "select ts_rank({vector}, websearch_to_tsquery('simple', $1::text)), {found} from {table}"
         " where {vector} @@ websearch_to_tsquery('simple', $1::text){mine} order by 1 desc{last} limit $2::text::int8"
     )
-    return query.format(
-        vector=vector, columns=column_list(plan.table.columns), table=relation(plan.table), mine=mine, last=last
-    ).as_bytes(None)
+    return query.format(vector=vector, found=found, table=relation(plan.table), mine=mine, last=last).as_bytes(None)
 
 
 def document(plan: TablePlan, alias: str) -> sql.Composed:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from bridge.changes import Row
+from bridge.keys import join_key
 from bridge.mapping import TablePlan
 from bridge.schema import ForeignKey, Table
-from snapshot.keys import ALIAS, compare, relation
+from snapshot.keys import ALIAS, column_list, compare, relation
 
 OTHER = "o"
 
@@ -69,16 +71,26 @@ def incoming(plans: Plans, plan: TablePlan) -> list[Relation]:
     return sorted(found, key=lambda one: (one.child.table.label.encode(), one.key.name.encode()))
 
 
+def named(one: Relation, values: Row) -> str | None:
+    """The key of the parent as the row's own values name it; None where they name another unique key of the parent."""
+    link = next(link for link in one.child.links if link.constraint == one.key.name)
+    return None if link.key_order is None else join_key([str(values[place]) for place in link.key_order])
+
+
 def parents(one: Relation, operators: Operators) -> bytes:
-    """The parent of one row: whether the row has a reference, whether there is a parent, and the parent's key or row.
+    """The parent of one row: whether the row has a reference, whether there is a parent, the row's own values of the foreign key,
+    and the parent's key or whole row.
 
     Parameters: the row's key columns.
     """
     table = one.child.table
     there = sql.SQL(" and ").join([sql.SQL("{} is not null").format(sql.Identifier(ALIAS, name)) for name in one.key.columns])
-    query = sql.SQL("select {there}, o.tableoid is not null, {other} from {ours} left join {theirs} on {condition} where {row}")
+    query = sql.SQL(
+        "select {there}, o.tableoid is not null, {own}, {other} from {ours} left join {theirs} on {condition} where {row}"
+    )
     return query.format(
         there=there,
+        own=column_list(one.key.columns),
         other=_identity(one.parent, OTHER),
         ours=relation(table),
         theirs=_other(one.parent.table),

@@ -148,8 +148,9 @@ class PostgresReads:
                         return await ask(connection)
             except TimeoutError as error:
                 raise SourceUnavailable("PostgreSQL did not answer in time", hint="See serve.postgres_timeout.") from error
-            except SourceUnavailable:
-                if attempt or self.down:
+            except SourceUnavailable as error:
+                late = isinstance(error.__cause__, psycopg.errors.QueryCanceled)  # it would take as long again
+                if attempt or self.down or late:
                     raise
                 await self._pool.check()
         raise AssertionError("unreachable")

@@ -152,7 +152,7 @@ class Proxy:
 
     async def _answer(self, asking: _Asking) -> None:
         try:
-            asking.standing = standing = await self._standing(asking)
+            asking.standing = standing = await self.standing(asking.table, asking.keys, asking.demand)
         except (LedgerUnavailable, LedgerError):
             asking.reasons = dict.fromkeys(asking.keys, Reason.LEDGER)
             await self._from_postgres(asking, asking.keys)
@@ -174,12 +174,14 @@ class Proxy:
         if rest:
             await self._from_postgres(asking, rest)
 
-    async def _standing(self, asking: _Asking) -> Standing:
-        """What the ledger says; for the position that the caller wants, it is waited a moment."""
-        label, wanted = asking.table.label, asking.demand.min_lsn
-        end = 0.0
+    async def standing(self, table: Carried, keys: Sequence[str], demand: Demand) -> Standing:
+        """What the ledger says; for the position that the caller wants, it is waited a moment.
+
+        Raises Problem for a table that is not carried any more, LedgerUnavailable and LedgerError.
+        """
+        wanted, end = demand.min_lsn, 0.0
         while True:
-            standing = await self.ledger.standing(label, asking.keys)
+            standing = await self.ledger.standing(table.label, keys)
             if standing is None:
                 await self.tables.refresh()
                 raise not_found("The table is not carried any more")
@@ -192,11 +194,13 @@ class Proxy:
 
     def _unproven(self, asking: _Asking, key: str) -> Reason | None:
         assert asking.standing is not None
-        allowed = asking.table.options.max_staleness or self.settings.serve.max_staleness
-        if asking.demand.max_staleness is not None:
-            allowed = min(allowed, asking.demand.max_staleness)
-        now = self.freshness.now(asking.standing.table.covered)
+        allowed, now = self.allowed(asking.table, asking.demand), self.freshness.now(asking.standing.table.covered)
         return unproven(asking.standing, key, now=now, max_staleness=allowed, min_lsn=asking.demand.min_lsn)
+
+    def allowed(self, table: Carried, demand: Demand) -> float:
+        """Seconds that an answer may be behind PostgreSQL: the table's promise, or less when the caller wants that."""
+        promised = table.options.max_staleness or self.settings.serve.max_staleness
+        return promised if demand.max_staleness is None else min(promised, demand.max_staleness)
 
     async def _only_engram(self, asking: _Asking) -> None:
         """PostgreSQL is not asked: what the ledger knows to be gone is not there, and a row that is being written is awaited."""
@@ -223,7 +227,7 @@ class Proxy:
                 return
             await asyncio.sleep(SETTLING)
             try:
-                asking.standing = await self._standing(asking)
+                asking.standing = await self.standing(asking.table, asking.keys, asking.demand)
             except (LedgerUnavailable, LedgerError):
                 asking.reasons |= dict.fromkeys(asking.rest, Reason.LEDGER)
                 return
@@ -262,7 +266,7 @@ class Proxy:
         except TargetUnavailable:
             asking.reasons[key] = Reason.ERROR
         else:
-            answer = _proven(entry, stored.content) if stored is not None else None
+            answer = proven(entry, stored.content) if stored is not None else None
             if answer is not None:
                 asking.answers[key] = answer
             else:
@@ -339,7 +343,7 @@ class Proxy:
                 add(label, reads.fell_back(answer.reason))
 
 
-def _proven(entry: KeyStanding, content: str) -> Answer | None:
+def proven(entry: KeyStanding, content: str) -> Answer | None:
     """The answer in a content, if version and digest are those of the ledger (law 6)."""
     parts = split_content(content)
     if parts is None or not parts[1].startswith(f'{{"v":"{entry.version}","d":"{entry.digest}",'):

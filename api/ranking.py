@@ -9,6 +9,9 @@ import numpy as np
 
 from bridge.ports import Vectors
 
+ALIKE = 0.002
+"""Scores that differ by less are the same: one was reckoned by the server, the other here, from rounded vectors."""
+
 LEAST = 0.0
 """A row whose vector is at a right angle to the query's, or beyond, has nothing to do with it."""
 
@@ -48,7 +51,7 @@ def settled(kept: Sequence[float], limit: int, next_most: float | None) -> bool:
     """Whether no hit that is left can be among the first `limit`: `next_most` is the highest score that one can have."""
     if next_most is None:
         return True
-    return len(kept) >= limit and sorted(kept, reverse=True)[limit - 1] >= next_most
+    return len(kept) >= limit and sorted(kept, reverse=True)[limit - 1] >= next_most - ALIKE
 
 
 def _best(one: Found) -> tuple[float, str, str]:

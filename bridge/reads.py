@@ -52,6 +52,8 @@ class Reason(enum.StrEnum):
     SLOW = "engram-slow"
     BREAKER = "breaker-open"
     NOT_SEARCHABLE = "not-searchable"
+    CROWDED = "crowded"
+    EMBEDDER = "embedder-unavailable"
 
 
 class Served(enum.StrEnum):
@@ -89,6 +91,16 @@ def served(by: Served) -> str:
 def fell_back(reason: Reason) -> str:
     """The name under which the reason of an answer of PostgreSQL is counted, beside `served`."""
     return f"reason:{reason.value}"
+
+
+def referenced(by: Served) -> str:
+    """The name under which an answer about a row's references is counted."""
+    return f"references:{by.value}"
+
+
+def searched(by: Served, reason: Reason | None = None) -> str:
+    """The name under which a search in a table is counted: by who answered, and why it was not Engram."""
+    return f"search:{by.value}" if reason is None else f"search-reason:{reason.value}"
 
 
 @functools.cache
