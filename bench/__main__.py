@@ -31,6 +31,7 @@ BENCHES = (
     "ledger",
     "embedding",
     "recall",
+    "proxy-search",
     "repair",
 )
 RESULTS = Path(__file__).parent / "results" / "latest.json"
