@@ -19,7 +19,7 @@ from bridge.measured import HeartbeatFigures
 from bridge.reads import Mode
 from bridge.running import Bridge
 from bridge.status import REPAIRED, Status
-from bridge.trouble import SILENCE_ALARM, Severity, told
+from bridge.trouble import Severity, told
 
 QUIET_SECONDS = 10.0
 """How often a line is printed where nobody watches."""
@@ -53,13 +53,16 @@ def human_seconds(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+TOLD_WITH_TABLES = frozenset({"capacity", "refused", "table-stopped"})
+"""Troubles that stand below the tables, with what else is under way with them."""
+
 STYLES: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "note": ""}
 
 
 def render_figures(figures: Figures) -> RenderableType:
     """Everything on a screen: what is wrong stands first, with what to do."""
     wrong: list[RenderableType] = []
-    for one in figures.trouble:
+    for one in (one for one in figures.trouble if one.name not in TOLD_WITH_TABLES):
         wrong += [Text.assemble((f"{one.severity:9}", STYLES[one.severity]), " ", told(one)), Text(f"          → {one.do}")]
     if wrong:
         wrong.append(Text())
@@ -112,11 +115,6 @@ def _reads(figures: Figures) -> list[RenderableType]:
     return [Text(), table]
 
 
-def render_status(status: Status) -> RenderableType:
-    """What a status says, without reads and troubles."""
-    return Group(*_head(status), Text(), *_tables(status))
-
-
 def _tables(status: Status) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("table", "state", "rows ~", "expected", "proven", "pending edges", "parked", "search", "ETA"):
@@ -139,7 +137,7 @@ def _tables(status: Status) -> list[RenderableType]:
 
 def _head(status: Status) -> list[RenderableType]:
     running = f"running: {status.held_by}" if status.held_by else "not running"
-    lines = [
+    lines: list[RenderableType] = [
         Text.assemble(("phase      ", "bold"), _phase_line(status), "  ·  ", running),
         Text.assemble(("positions  ", "bold"), "  ".join(f"{name} {value}" for name, value in status.positions.items())),
         Text.assemble(("lag        ", "bold"), _lag_line(status)),
@@ -150,8 +148,6 @@ def _head(status: Status) -> list[RenderableType]:
         if slot["seconds_to_loss"] is not None:
             state += f", lost in {human_seconds(slot['seconds_to_loss'])} if nothing is read"
         lines.append(Text.assemble(("slot       ", "bold"), f"{status.source['slot']}: {state}"))
-        if slot["warning"]:
-            lines.append(Text.assemble(("           ", ""), (slot["warning"], "yellow")))
     elif slot.get("known"):
         lines.append(Text.assemble(("slot       ", "bold"), ("missing", "red")))
     target = status.target
@@ -163,11 +159,7 @@ def _head(status: Status) -> list[RenderableType]:
     if any(texts.values()):
         told = f"{texts['from_model']:,} from the model, {texts['from_cache']:,} from the cache, {texts['cut']:,} too long, cut"
         lines.append(Text.assemble(("texts      ", "bold"), told))
-    silence = status.source.get("wire_silence_seconds")
-    if silence is not None and silence > SILENCE_ALARM:
-        lines.append(Text.assemble(("silence    ", "bold"), (f"nothing was heard from PostgreSQL for {silence:.0f} s", "red")))
-    troubles = [str(trouble) for trouble in (status.source.get("trouble"), target.get("trouble")) if trouble]
-    return [*lines, *(Text.assemble(("trouble    ", "bold"), (trouble, "red")) for trouble in troubles)]
+    return lines
 
 
 def _phase_line(status: Status) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from bridge import figures
 from bridge.cli import app
-from bridge.console import render_status
-from bridge.ledger import Generations, Ledger
+from bridge.console import render_figures
+from bridge.ledger import Generations, Ledger, Serving
+from bridge.reads import Mode, Route
 from bridge.status import SlotFigures, collect
 
 SLOT = SlotFigures(exists=True, flush_lsn=200)
@@ -32,10 +35,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def shown(ledger: Ledger, slot: SlotFigures | None = SLOT) -> list[str]:
-    """The lines on the screen."""
+    """The lines on the screen, from the phase on: what is wrong stands before it."""
     console = Console(file=io.StringIO(), width=140)
-    console.print(render_status(collect(ledger, slot)))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+    console.print(render_figures(figures.collect(ledger, slot)))
+    lines: list[str] = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return lines[next(place for place, line in enumerate(lines) if line.startswith("phase ")) :]
 
 
 def test_consistent_is_said_of_a_target_that_is_known(ledger: Ledger) -> None:
@@ -108,3 +112,27 @@ def test_a_removed_table_is_told_apart_from_one_that_was_stopped(ledger: Ledger)
     Generations(ledger).remove("public.users", keep=True, reason="it was removed, and its memories are kept")
     (table,) = collect(ledger, SLOT).tables
     assert (table.state, table.remedy) == ("stopped", "engram-bridge add public.users carries it again")
+
+
+def test_what_is_wrong_stands_first_and_reads_last(ledger: Ledger) -> None:
+    """With what to do about it; who answers reads, and why PostgreSQL does."""
+    serving = Serving(ledger)
+    serving.route("public.users", Route(Mode.ENGRAM, 25), who="me", verb="advance", detail={})
+    serving.count(
+        {("public.users", "served:engram"): 7, ("public.users", "served:postgres"): 3, ("public.users", "reason:stale"): 3}
+    )
+    serving.mismatch("public.users", "9", ["name"])
+    ledger.acquire()
+    told = time.time()
+    ledger.put_gauges(
+        {"target_reachable": True, "heartbeat": {"every_seconds": 1.0, "p50_ms": 40.0, "p95_ms": 60.0, "p99_ms": 80.0}}
+    )
+    console = Console(file=io.StringIO(), width=140)
+    console.print(render_figures(figures.collect(ledger, SLOT)))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(told))
+    assert lines[0].startswith("critical  nobody reads the slot") or "1 row differs between Engram and PostgreSQL" in lines[0]
+    assert any("1 row differs" in line and f"since {since}" in line for line in lines)
+    assert any(line.startswith("          →") for line in lines)
+    assert any(line.startswith("heartbeat  p50 40 ms, p95 60 ms, p99 80 ms") for line in lines)
+    assert lines[-1].split() == ["public.users", "engram", "25", "%", "7", "3", "0", "–", "–", "stale", "3", "1"]
