@@ -45,7 +45,8 @@ NOBODY = "503"
 @router.get("/metrics", summary="Metrics for Prometheus", operation_id="metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """All figures, as Prometheus reads them."""
-    caller_of(request)
+    if caller_of(request).tenant is not None:
+        raise Problem(403, "The metrics are not for one tenant", "They take the read token or the operate token.")
     text = await asyncio.to_thread(exposition, request.app.state.figures)
     return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 

@@ -47,6 +47,9 @@ CLOCKS = 8
 MOST = 4096
 """Beats under way that are remembered; of more the oldest are forgotten."""
 
+FLUSH_FROM = 170000
+"""From this version of PostgreSQL on the function has a fourth argument."""
+
 FEW_SECONDS = 0.005
 STOP_SECONDS = 3.0
 
@@ -165,6 +168,12 @@ class Heartbeat:
             )
             return False
         return True
+
+    @staticmethod
+    def _function(connection: psycopg.Connection) -> str:
+        """The function as GRANT names it."""
+        flush = ", boolean" if connection.info.server_version >= FLUSH_FROM else ""
+        return f"pg_logical_emit_message(boolean, text, text{flush})"
 
     def _position(self, connection: psycopg.Connection, function: LiteralString) -> Lsn:
         """Where the WAL stands, in a statement of its own (law 5), and the clock there. Raises SourceUnavailable."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
+import yaml
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from bridge.postgres import connect
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_plugin import with_plugin
 from tests.rig import Rig
@@ -83,3 +87,27 @@ def test_a_bridge_that_is_held_up_covers_nothing(make_rig: MakeRig) -> None:
     moves(rig, 1)
     rig.kill()
     stands(rig)
+
+
+def test_a_role_that_may_not_write_messages_is_told_once(make_rig: MakeRig) -> None:
+    """Real privileges: nothing ends, what is covered moves, and the operator learns why there is no lag."""
+    rig = make_rig()
+    with connect(rig.source) as connection:
+        flush = ", boolean" if connection.info.server_version >= 170000 else ""
+    rig.sql(*NOTES, f"revoke execute on function pg_logical_emit_message(boolean, text, text{flush}) from public")
+    role = f"plain_{rig.slot}"
+    rig.sql(
+        f"create role {role} login replication",
+        f"grant create on database {conninfo_to_dict(rig.source)['dbname']} to {role}",
+        f"alter table notes owner to {role}",
+    )
+    document = yaml.safe_load(rig.file.read_text(encoding="utf-8"))
+    document["source"]["url"] = make_conninfo(rig.source, user=role)
+    rig.file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    rig.start()
+    rig.wait_until_proven()
+    moves(rig)
+    assert rig.said("the source refuses messages") == 1
+    told = json.loads(rig.command("status", "--json").stdout)
+    assert "heartbeat-off" in [one["name"] for one in told["trouble"]]
+    assert rig.stop() == 0, rig.tail()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ class Wal:
     def __init__(self) -> None:
         self.position, self.now, self.messages = 1_000, 500.0, 0
         self.refuses: type[Exception] | None = None
+        self.info = SimpleNamespace(server_version=150000)
         self.away = False
         self.closed = False
 
@@ -158,6 +160,7 @@ def test_a_refusal_is_said_once_and_positions_are_asked_for_instead(rig: Rig, ca
         rig.stream()
         assert rig.covered == rig.now
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "FUNCTION pg_logical_emit_message(boolean, text, text) TO" in caplog.records[0].hint  # type: ignore[attr-defined]
     assert "SQLSTATE 42501" in rig.beat.figures()["refused"]
     assert rig.beat.figures()["count"] == 0
 
