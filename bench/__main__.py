@@ -33,6 +33,8 @@ BENCHES = (
     "recall",
     "proxy-search",
     "repair",
+    "proxy",
+    "proxy-memory",
 )
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 

@@ -14,8 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ from bench.figures import median
 
 CHUNK = 262_144
 PATIENCE = 30.0
+MOST_OTHER = 0.1
+"""Share of answers that may be others than ordered: a proxy may ask PostgreSQL when Engram is slow. They are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class Order:
     """A line of the answer's head, in lower case, such as `x-served-by: engram`; an answer without it is `other`."""
 
     status: int = 200
+
+    def of(self, seconds: float) -> Order:
+        """The same for another while."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,7 @@ class Hammer:
         if not line:
             raise RuntimeError("the process that asks has ended")
         answered = Answered(**json.loads(line))
-        if answered.other:
+        if answered.other > MOST_OTHER * answered.requests:
             raise RuntimeError(
                 f"{answered.other} of {answered.requests} answers of {order.url} were not {order.status} {order.header}"
             )
@@ -171,13 +177,6 @@ def serve(lines: Iterator[str], answer: Any) -> None:
     """Take orders until there are no more."""
     for line in lines:
         print(json.dumps(asdict(ask(Order(**json.loads(line))))), file=answer, flush=True)
-
-
-def in_turns(sizes: Sequence[int], times: int) -> Iterator[tuple[int, int]]:
-    """Pairs of repetition and size."""
-    for repetition in range(times):
-        for size in sizes:
-            yield repetition, size
 
 
 if __name__ == "__main__":
