@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import quote
-
-import aiohttp
-from yarl import URL
+from urllib.parse import quote, urlencode
 
 from api import recall
+from api.kept import KeptConnections
 from api.recall import Hit
 from bridge.errors import TargetUnavailable
 from bridge.memories import Stored
@@ -32,9 +29,7 @@ CONNECTIONS = 100
 FAILURES = 5
 PAUSE = 1.0
 
-
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
-"""Ids that are the same when they are percent-encoded."""
+_MEMORIES = "/api/v1/memories"
 
 THRESHOLD = 0.0
 """Cosine from which on a row comes up: below it, it has nothing to do with the question."""
@@ -58,11 +53,10 @@ class EngramReads:
     """Reads memories of one server. `took` is told for which table, and how many milliseconds, each answer took."""
 
     def __init__(self, http: str, api_key: str | None, *, deadline: float, took: Callable[[str, float], None]) -> None:
-        self._base = f"{http}/api/v1/memories/"
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._kept = KeptConnections(http, key, limit=CONNECTIONS)
         self._deadline = deadline
         self._took = took
-        self._session: aiohttp.ClientSession | None = None
         self._breaker = Breaker()
         self._samples: deque[float] = deque(maxlen=KEPT_SAMPLES)
         self._measured = 0
@@ -71,17 +65,10 @@ class EngramReads:
 
     async def open(self) -> None:
         """Before the first question. Nothing is sent."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30.0),
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # ours is around each question
-        )
 
     async def close(self) -> None:
         """After the last one."""
-        if self._session is not None:
-            await self._session.close()
+        self._kept.close()
 
     async def get(
         self, space: str, memory_id: str, label: str, late: Callable[[asyncio.Timeout], None] | None = None
@@ -92,29 +79,27 @@ class EngramReads:
         wait any more, and HurriedUp is raised. Raises BreakerOpen, DeadlineExceeded, and TargetUnavailable for any other answer
         than a memory or its absence.
         """
-        plain = _PLAIN.match(memory_id) is not None
-        url: str | URL = self._base + memory_id if plain else URL(self._base + quote(memory_id, safe=""), encoded=True)
-        return await self._ask(url, space, lambda status, body: _read(status, body, memory_id), label, late)
+        target = f"{_MEMORIES}/{quote(memory_id, safe='')}"
+        return await self._ask(target, space, lambda status, body: _read(status, body, memory_id), label, late)
 
     async def recall(self, space: str, cue: str, most: int) -> list[Hit]:
         """What comes up for a vector (`api.recall.cue`), the best first. Raises as `get` does."""
         query = {"embedding": cue, "max_results": str(most), "threshold": str(THRESHOLD), "mode": "similarity"}
-        return await self._ask(URL(self._base + "recall").with_query(query), space, recall.hits)
+        return await self._ask(f"{_MEMORIES}/recall?{urlencode(query, safe=',')}", space, recall.hits)
 
     async def warm(self, space: str) -> int:
         """How many rows of a space come up whatever is asked. Raises as `get` does."""
-        return await self._ask(URL(self._base[:-1]).with_query({"limit": "1"}), space, recall.warm)
+        return await self._ask(f"{_MEMORIES}?limit=1", space, recall.warm)
 
     async def _ask(
         self,
-        url: str | URL,
+        target: str,
         space: str,
         read: Callable[[int, bytes], _Answer],
         label: str | None = None,
         late: Callable[[asyncio.Timeout], None] | None = None,
     ) -> _Answer:
         """One GET. Its time is measured when it is one for a table's row: all other questions take another time."""
-        assert self._session is not None
         self._breaker.enter()
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -123,8 +108,7 @@ class EngramReads:
             async with asyncio.timeout_at(began + self._deadline) as limit:
                 if late is not None and self.slow is not None:
                     timer = loop.call_later(self.slow, late, limit)
-                async with self._session.get(url, headers={"X-Memory-Space": space}) as answer:
-                    status, body = answer.status, await answer.read()
+                status, body = await self._kept.get(target, {"X-Memory-Space": space})
             found = read(status, body)
         except TimeoutError as error:
             self._measure(label, loop.time() - began)
@@ -133,9 +117,6 @@ class EngramReads:
                 raise HurriedUp from error
             self._breaker.failed()
             raise DeadlineExceeded from error
-        except aiohttp.ClientError as error:
-            self._breaker.failed()
-            raise TargetUnavailable(f"Engram cannot be reached: {type(error).__name__}") from error
         except TargetUnavailable:
             self._breaker.failed()
             raise
