@@ -1,4 +1,4 @@
-"""What the proxy's benches measure on: a bridge that follows a table, a proxy that answers it, bare routes; all of them processes."""
+"""What the proxy's benches measure on: a bridge that follows a table, a proxy that answers it, bare routes; each a process."""
 
 from __future__ import annotations
 
