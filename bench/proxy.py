@@ -1,7 +1,8 @@
 """The proxy with all its laws against bare FastAPI routes: from Engram and from PostgreSQL, at 1 and at 32 connections.
 
 The bare route does one GET to the same Engram (or one SELECT of the same row) and nothing else; the proxy also asks its ledger,
-of either kind. Both are asked in turns, in slices of a second, by one lean process; the machine is shared by all of them, so only the ratios mean something.
+of either kind. Both are asked in turns, in slices of a second, by one lean process; the machine is shared by all of them, so only
+the ratios mean something.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Memory of a proxy under load: it must not grow with the answers that were given.
 
-A minute of reads from Engram over 32 connections, or `--rows SECONDS` of them (600 for ten minutes); resident memory is taken once
-a tenth of that. What it has after the first tenth is compared with what it has at the end.
+A minute of reads from Engram over 32 connections, or `--rows SECONDS` of them (600 for ten minutes); resident memory is taken
+ten times in that. What the proxy has after the first tenth is compared with what it has at the end.
 """
 
 from __future__ import annotations
