@@ -1,7 +1,8 @@
 """The ledger as a proxy reads it: one statement a request, past SQLAlchemy, and nothing cached (law 7).
 
 A SQLite file is asked on the event loop itself: it answers in some fifty microseconds, readers of its WAL mode wait for nobody,
-and a thread would cost more than the statement. A ledger in PostgreSQL is asked through a pool of connections.
+and a thread would cost more than the statement. A ledger in PostgreSQL is asked for one row over a connection that all requests
+share (`api.pipelined`), for everything else through a pool.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from api.pipelined import Pipelined
 from bridge import postgres
 from bridge.errors import LedgerUnavailable
 from bridge.ledger.failure import translated
@@ -24,7 +26,7 @@ from bridge.ledger.file import FilePlace
 from bridge.ledger.links import Statement
 from bridge.ledger.place import place_of
 from bridge.ledger.server import SETTINGS, ServerPlace
-from bridge.ledger.standing import STANDING, Standing, standing_of
+from bridge.ledger.standing import STANDING, STANDING_OF_ONE, Standing, standing_of
 
 BUSY_MS = 250
 """A reader waits only while a ledger that was not closed is recovered."""
@@ -123,8 +125,10 @@ class ServerReads:
     def __init__(self, place: ServerPlace) -> None:
         self._place = place
         settings = {**SETTINGS, "statement_timeout": f"{int(WAIT * 1000)}", "default_transaction_read_only": "on"}
+        conninfo = postgres.conninfo(place.url, application_name="engram-bridge proxy", settings=settings)
+        self._one = Pipelined(conninfo, place.schema, STANDING_OF_ONE, wait=WAIT)
         self._pool = AsyncConnectionPool(
-            postgres.conninfo(place.url, application_name="engram-bridge proxy", settings=settings),
+            conninfo,
             kwargs={"autocommit": True, "prepare_threshold": 0},
             min_size=1,
             max_size=CONNECTIONS,
@@ -143,6 +147,7 @@ class ServerReads:
 
     async def close(self) -> None:
         """See LedgerReads."""
+        await self._one.close()
         await self._pool.close()
 
     async def look(self) -> None:
@@ -150,7 +155,14 @@ class ServerReads:
 
     async def standing(self, label: str, keys: Sequence[str]) -> Standing | None:
         """See LedgerReads."""
-        return standing_of(await self._execute(STANDING["postgresql"], (json.dumps(keys), label)))
+        if len(keys) != 1:
+            return standing_of(await self._execute(STANDING["postgresql"], (json.dumps(keys), label)))
+        try:
+            with translated(self._place.shown):
+                return standing_of(await self._one.ask((keys[0], label)))
+        except LedgerUnavailable:  # after a restart of the server the connection is dead: the next one is not
+            with translated(self._place.shown):
+                return standing_of(await self._one.ask((keys[0], label)))
 
     async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """See LedgerReads."""

@@ -45,6 +45,14 @@ STANDING = {
 }
 """By database: parameters are the keys (JSON), then the label, in this order."""
 
+STANDING_OF_ONE = _STANDING.format(
+    keys="(select $1::text as value) as k", space="(t.spaces::json ->> m.shard::int)", first="$2::text"
+)
+"""The same for one key, as PostgreSQL's own protocol numbers parameters: the key and the label.
+
+A server takes a JSON array for a hundred keys, and reads the whole of a small ledger for them; one key is looked up.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class TableStanding:

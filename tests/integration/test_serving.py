@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ from threading import Barrier
 import psycopg
 import pytest
 
+from api.ledger import ledger_reads
 from bridge.gate import Entry, Parked
-from bridge.ledger import Batch, Ledger, Outcome, Serving, Standings
+from bridge.ledger import Batch, Ledger, Outcome, Serving, Standing, Standings
 from bridge.lsn import make_version
 from bridge.readiness import read_inputs
 from bridge.reads import Mode, Route
@@ -97,6 +99,19 @@ def test_a_standing_is_what_the_ledger_says_now(ledger: Ledger) -> None:
     assert not three.live
     assert four.parked == "rejected"
     assert (other.version, other.live, other.space) == (None, False, None)
+    together, alone = asyncio.run(as_proxies_ask(ledger.location, "public.users", list(found.keys)))
+    assert together == found
+    assert alone == [Standing(found.table, {key: known}) for key, known in found.keys.items()]
+
+
+async def as_proxies_ask(location: str, label: str, keys: list[str]) -> tuple[Standing | None, list[Standing | None]]:
+    """What a proxy's own way to the ledger says of these keys: at once, and of each alone."""
+    reads = ledger_reads(location)
+    await reads.open()
+    try:
+        return await reads.standing(label, keys), [await reads.standing(label, [key]) for key in keys]
+    finally:
+        await reads.close()
 
 
 def test_a_truncated_row_is_not_alive(ledger: Ledger) -> None:
