@@ -123,7 +123,7 @@ class ServerReads:
     """Of a schema in PostgreSQL."""
 
     def __init__(self, place: ServerPlace) -> None:
-        self._place = place
+        self._place, self._shown = place, place.shown
         settings = {**SETTINGS, "statement_timeout": f"{int(WAIT * 1000)}", "default_transaction_read_only": "on"}
         conninfo = postgres.conninfo(place.url, application_name="engram-bridge proxy", settings=settings)
         self._one = Pipelined(conninfo, place.schema, STANDING_OF_ONE, wait=WAIT)
@@ -158,10 +158,10 @@ class ServerReads:
         if len(keys) != 1:
             return standing_of(await self._execute(STANDING["postgresql"], (json.dumps(keys), label)))
         try:
-            with translated(self._place.shown):
+            with translated(self._shown):
                 return standing_of(await self._one.ask((keys[0], label)))
         except LedgerUnavailable:  # after a restart of the server the connection is dead: the next one is not
-            with translated(self._place.shown):
+            with translated(self._shown):
                 return standing_of(await self._one.ask((keys[0], label)))
 
     async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -170,11 +170,11 @@ class ServerReads:
 
     async def _execute(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
         try:
-            with translated(self._place.shown):
+            with translated(self._shown):
                 return await self._once(text, parameters)
         except LedgerUnavailable:
             await self._pool.check()  # after a restart of the server all its connections are dead
-            with translated(self._place.shown):
+            with translated(self._shown):
                 return await self._once(text, parameters)
 
     async def _once(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
@@ -184,5 +184,5 @@ class ServerReads:
                 return await cursor.fetchall()
         except PoolTimeout as error:
             raise LedgerUnavailable(
-                f"the ledger {self._place.shown} does not answer", hint="Check that its server is running."
+                f"the ledger {self._shown} does not answer", hint="Check that its server is running."
             ) from error

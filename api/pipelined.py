@@ -95,6 +95,7 @@ class _Line:
         self._decoders: list[Callable[[bytes], Any]] = []
         self._watch: asyncio.TimerHandle | None = None
         self._socket = self._pgconn.socket
+        self._writing = False
         self._pgconn.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._readable)
         self._send(lambda: self._pgconn.send_prepare(_NAME, statement)).add_done_callback(_seen)  # each question tells it too
@@ -133,10 +134,12 @@ class _Line:
         return waiter
 
     def _flush(self) -> None:
-        if self._pgconn.flush():
+        left = bool(self._pgconn.flush())
+        if left and not self._writing:
             self._loop.add_writer(self._socket, self._writable)
-        else:
+        elif self._writing and not left:
             self._loop.remove_writer(self._socket)
+        self._writing = left
 
     def _writable(self) -> None:
         try:
