@@ -57,7 +57,7 @@ LEDGER_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py
 test-ledger: $(STAMP)
 	ENGRAM_BRIDGE_TEST_LEDGER=postgresql $(PYTEST) $(LEDGER_TESTS)
 
-# One figure with ONLY=reader|reader-wal2json|snapshot|ingest|lag|memory|ledger|embedding|recall; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
+# One figure with ONLY=reader|reader-wal2json|snapshot|ingest|lag|memory|ledger|embedding|recall|repair|proxy|proxy-memory; ROWS= scales; TARGET= and TARGET_GRPC= name a real server.
 bench: $(STAMP)
 	$(BIN)/python -m bench \
 		$(if $(ONLY),--only $(ONLY)) \

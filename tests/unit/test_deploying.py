@@ -191,3 +191,16 @@ def test_the_image_holds_every_package_and_nothing_else() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
     assert "*" in ignored
     assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == files
+
+
+def test_prometheus_and_grafana_find_their_files() -> None:
+    """Rules, board and data source are where the provisioned files say."""
+    folder = ROOT / "deploy/prometheus"
+    prometheus = yaml.safe_load((folder / "prometheus.yml").read_text(encoding="utf-8"))
+    assert all((folder / name).exists() for name in prometheus["rule_files"])
+    targets = [target for job in prometheus["scrape_configs"] for given in job["static_configs"] for target in given["targets"]]
+    assert all(target.partition(":")[0] in SERVICES for target in targets)
+    mounts = [mount.split(":") for mount in SERVICES["grafana"]["volumes"]]
+    provider = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/engram-bridge.yml").read_text(encoding="utf-8"))
+    boards = next(Path(source) for source, target, *_ in mounts if target == provider["providers"][0]["options"]["path"])
+    assert list((ROOT / boards).glob("*.json"))
