@@ -15,7 +15,12 @@ from bridge.reads import Route
 
 ROWS = 2_000
 SLICE = 1.0
-WARM = 0.5
+WARM = 2.0
+"""Seconds before; in them the proxy learns anew how fast Engram mostly is, so that it does not take the load for slowness."""
+
+STARTED = 5.0
+"""Seconds of reads after which every process of a proxy takes its part."""
+
 CONNECTIONS = (1, 32)
 MOST_P50, LEAST_RATE = 1.25, 0.8
 LEDGERS = ("sqlite", "postgresql")
@@ -94,7 +99,7 @@ def _workers(world: Served, asking: Hammer, times: int) -> Figure:
         for workers, found in rates.items():
             world.start_proxy(workers)
             order, _bare = _orders(world, "engram", max(CONNECTIONS))
-            asking.ask(order)
+            asking.ask(order.of(STARTED))
             found.append(asking.ask(order).rate)
     return Figure(
         name="proxy-workers",
