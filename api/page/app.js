@@ -79,7 +79,7 @@ function writes({ totals, parkedReasons }) {
   facts($("writes"), WRITES.map(([name, title]) => [title, count(counted[name] ?? 0), name === "unproven" && counted[name] ? "warn" : null]));
 }
 
-const VERBS = { advance: "moved on", back: "taken back", return: "went back by itself", shadow: "shadowed", retry: "retried a key", validate: "asked for a validation" };
+const VERBS = { advance: "moved on", back: "taken back", returned: "went back by itself", shadow: "shadowed", retry: "retried a key", validate: "asked for a validation" };
 const route = (one) => (one.mode === "engram" || one.mode === "shadow" ? `${one.mode} ${one.share} %` : one.mode);
 
 function audit({ audit: acts, at }) {
@@ -94,7 +94,7 @@ function audit({ audit: acts, at }) {
       const moved = to ? `${route(from)} → ${route(to)}` : (key ?? "");
       const forced = closed?.length ? `, forced past ${closed.join(", ")}` : "";
       say(element.querySelector("time"), moment(act.at, at));
-      say(element.querySelector("span"), `${VERBS[act.verb] ?? act.verb} ${moved}${forced}`);
+      say(element.querySelector("span"), [VERBS[act.verb] ?? act.verb, moved].filter(Boolean).join(": ") + forced);
     },
   );
 }

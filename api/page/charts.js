@@ -7,6 +7,8 @@ import { sum } from "./model.js";
 const WANTED = ["mode", "share", "shadow"];
 const MOST_REASONS = 5;
 const HEIGHT = 168;
+const MINUTE = 60;
+const SHORT = 600;
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -84,15 +86,17 @@ class Chart {
       padding: [8, 18, 0, 0],
       cursor: { show: false },
       legend: { show: false },
-      scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: { x: { time: true, range: (_plot, low, high) => [low, high + (stacked ? MINUTE : 0)] }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 24, space: 60, values: "{HH}:{mm}" },
+        { ...axis, grid: { show: false }, size: 24, space: 64, values: (plot, ticks) => ticks.map((tick) => clock(tick, plot.scales.x.max - plot.scales.x.min < SHORT)) },
         { ...axis, size: 52, space: 32, values: (_plot, ticks) => ticks.map((tick) => format(tick)) },
       ],
       series: [{}, ...series],
     };
   }
 }
+
+const clock = (at, exact) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(exact ? { second: "2-digit" } : {}) });
 
 // The first line on top of all others: drawn first, so that the shorter ones cover it.
 function piled(lines) {

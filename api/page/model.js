@@ -5,7 +5,7 @@ const NOTHING = { answered: 0, served: {}, reasons: {}, errors: {}, failed: 0, m
 
 export function model(view) {
   const { figures } = view;
-  const base = { at: view.at, role: view.role, troubles: view.trouble.map(trouble), known: Boolean(figures), work: [] };
+  const base = { at: view.at, role: view.role, troubles: together(view.trouble), known: Boolean(figures), work: [] };
   if (!figures) return base;
   const { gates } = figures;
   return {
@@ -35,7 +35,20 @@ export function model(view) {
   };
 }
 
-const trouble = (one) => ({ ...one, key: `${one.name}/${one.table ?? ""}`, level: LEVELS[one.severity] });
+const FEW = 2;
+
+// What many tables have in common is told once, with their names: ten lines for one cause hide the next.
+function together(found) {
+  const groups = Map.groupBy(found, (one) => (one.table ? one.name : `${one.name}/`));
+  return [...groups].flatMap(([name, group]) => {
+    if (group.length <= FEW) return group.map((one) => trouble(one, `${one.name}/${one.table ?? ""}`, []));
+    const since = group.map((one) => one.since).filter((at) => at !== null);
+    const others = group.slice(1).map((one) => one.table);
+    return [trouble({ ...group[0], since: since.length ? Math.min(...since) : null }, `${name}/many`, others)];
+  });
+}
+
+const trouble = (one, key, others) => ({ ...one, key, others, level: LEVELS[one.severity] });
 
 // What goes on by itself and needs nobody.
 function work({ tables, under_way: underWay, phase }) {

@@ -65,6 +65,7 @@ function makeTrouble(one) {
     { "data-name": one.name },
     h("div", { class: "what" }, h("strong"), h("time")),
     h("div", { class: "do" }, h("span", { class: "label", text: "Do" }), h("span", { class: "command" }, command, navigator.clipboard ? copy : null), h("span", { class: "deed" })),
+    h("p", { class: "others" }),
     h("p", { class: "book muted" }),
   );
 }
@@ -72,6 +73,8 @@ function makeTrouble(one) {
 function updateTrouble(element, one, now) {
   mark(element, "data-level", one.level);
   say(element.querySelector("strong"), one.table && one.what.startsWith(one.table) ? one.what : sentence(one.what));
+  const { others } = one;
+  say(element.querySelector(".others"), others.length ? `The same of ${plural(others.length, "other table")}: ${others.join(", ")}.` : "");
   const time = element.querySelector("time");
   say(time, one.since ? `since ${moment(one.since, now)} · ${ago(one.since, now)}` : "");
   mark(time, "title", full(one.since));
