@@ -100,7 +100,7 @@ function target({ target: to, tables, totals, epochs, recent }) {
     title: "Engram",
     state: HEALTH[to.health] ?? to.health,
     level: bad ? "bad" : to.health === "repaired" ? "good" : to.health === "being compared" ? "work" : "warn",
-    main: [count(totals.memories), "memories expected and proven"],
+    main: [count(totals.memories), to.health === "repaired" ? "memories expected and proven" : "memories expected"],
     facts: [
       ["Last start seen", epochs.length ? moment(epochs[0].seen) : NONE],
       ["Answers in, p99", recent.ms.target ? milliseconds(recent.ms.target.p99) : NONE],

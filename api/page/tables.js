@@ -64,8 +64,9 @@ function update(element, table, state) {
   const bad = table.state === "stopped" || table.mismatches > 0;
   mark(element, "data-level", bad ? "bad" : table.parked ? "warn" : null);
   const chip = element.querySelector(".chip");
-  say(chip, table.state === "loaded" ? "proven" : table.state);
-  mark(chip, "data-level", table.state === "stopped" ? "bad" : table.state === "loaded" ? "good" : "work");
+  const proven = state.target.health === "repaired"; // what was proven once is not what Engram holds now
+  say(chip, table.state !== "loaded" ? table.state : proven ? "proven" : "loaded");
+  mark(chip, "data-level", table.state === "stopped" ? "bad" : table.state !== "loaded" ? "work" : proven ? "good" : "warn");
   const eta = table.eta_seconds === null || table.eta_seconds === undefined ? "" : `, ${seconds(table.eta_seconds)} to go`;
   say(element.querySelector(".eta"), loading ? `${percent(100 * table.progress)}${speed(table)}${eta}` : "");
   const progress = element.querySelector("progress");

@@ -46,7 +46,7 @@ function subline(state, needed) {
   const reads = answered ? `; of ${plural(answered, "read")} in the last hour ${percent((100 * (served.engram ?? 0)) / answered)} came from Engram` : "";
   const { failed } = state.recent;
   const harm = failed ? `${plural(failed, "read")} of the last five minutes got no answer. ` : "No read has failed: PostgreSQL answers what Engram cannot. ";
-  return `${needed.length ? harm : ""}${count(rows)} rows of ${plural(state.tables.length, "table")} proven${reads}.`;
+  return `${needed.length ? harm : ""}${count(rows)} rows of ${plural(state.tables.length, "table")} ${state.target.health === "repaired" ? "proven" : "expected"}${reads}.`;
 }
 
 // The command that a remedy begins with, up to the first word of prose.
