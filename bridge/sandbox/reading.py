@@ -21,6 +21,10 @@ TIMEOUT = 30.0
 """Seconds until a request counts as unanswered."""
 
 
+PAUSE = 0.25
+"""Seconds until a proxy that did not answer at all is asked again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Rows of a table to ask for: one by its own path, several in one request. `granted` in seconds, None: the proxy's own.
@@ -165,8 +169,8 @@ class Reader:
             with contextlib.closing(self._client):
                 while not self._end.is_set():
                     question = self._choose(self._random)
-                    if question is not None:
-                        self.ask(question)
+                    if question is not None and self.ask(question).status is None:
+                        self._end.wait(PAUSE)
                     due = max(due + 1 / self._rate, time.monotonic() - 1.0)
                     self._end.wait(max(0.0, due - time.monotonic()))
         except BaseException as failure:  # noqa: BLE001  (raised again by stop)

@@ -70,6 +70,7 @@ def served(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")  # schemathesis draws by `random`, too
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_no_request_breaks_anything(served: Any, mode: GenerationMode) -> None:
     """Most of the requests ask for what there is, or nearly is."""
