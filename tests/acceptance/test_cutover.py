@@ -18,6 +18,7 @@ from bridge.wiring import slot_figures
 from tests.acceptance.conftest import MakeRig
 from tests.rig import Rig
 
+PAUSED = "paused: nothing is written"
 USERS, EVENTS = "public.users", "public.events"
 SCHEMA = (
     "create table users (id int primary key, name text)",
@@ -64,6 +65,12 @@ class Crew:
             assert time.monotonic() < deadline, f"closed are {found}, not {wanted}\n{self.rig.tail()}"
             time.sleep(0.3)
 
+    def pause(self) -> None:
+        """Nothing is written from now on: the running bridge has seen that it is to pause."""
+        before = self.rig.said(PAUSED)
+        assert self.rig.command("pause").returncode == 0
+        self.rig.wait_for(PAUSED, more_than=before)
+
     def validate(self) -> None:
         """As the command does it."""
         book = self.rig.ledger()
@@ -98,7 +105,7 @@ def test_six_scenarios_of_the_gates(crew: Crew) -> None:
     rig = crew.rig
     assert rig.command("cutover", "status", "--check").returncode == 0
     # lag
-    assert rig.command("pause").returncode == 0
+    crew.pause()
     rig.sql("update users set name = 'other' where id = 1", "select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
     crew.until(["lag"])
     refused = rig.command("cutover", "advance", "users", "--share", "5")
@@ -129,7 +136,7 @@ def test_six_scenarios_of_the_gates(crew: Crew) -> None:
     crew.validate()
     assert crew.shut() == []
     # the target is restarted
-    rig.command("pause")
+    crew.pause()
     rig.engram.kill()
     rig.engram.start()
     crew.until(["epoch", "proof", "validation"])
