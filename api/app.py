@@ -135,6 +135,8 @@ async def _watching(ledger: LedgerReads, tables: Tables) -> None:
                 await tables.refresh()
         except BridgeError as error:
             logger.debug("the tables cannot be looked at now: %s", error)
+        except Exception:
+            logger.exception("a look at the tables failed, and is tried again")
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -21,7 +21,7 @@ from api.postgres import PostgresReads, ShapeChanged
 from api.problems import Problem, not_found
 from api.shadow import Shadowing
 from api.tables import Carried, Tables
-from api.verdict import ABSENT, against_route, unproven
+from api.verdict import ABSENT, against_route, none_for_engram, unproven
 from bridge import reads
 from bridge.config import Config
 from bridge.errors import BridgeError, Fatal, LedgerError, LedgerUnavailable, MappingError, SourceUnavailable, TargetUnavailable
@@ -185,7 +185,7 @@ class Proxy:
             if standing is None:
                 await self.tables.refresh()
                 raise not_found("The table is not carried any more")
-            if standing.table.proven >= wanted or standing.table.route.mode in (Mode.POSTGRES, Mode.SHADOW):
+            if standing.table.proven >= wanted or none_for_engram(standing.table.route, table.prefix, keys):
                 return standing
             end = end or time.monotonic() + self.settings.serve.min_lsn_wait
             if time.monotonic() >= end:

@@ -6,6 +6,8 @@ is the reason; those of the whole table come before those of the key, so that a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.ledger import Standing, TableStanding, TableState
 from bridge.lsn import Lsn
 from bridge.reads import Mode, Reason, Route
@@ -28,6 +30,13 @@ def against_route(route: Route, memory_id: str) -> Reason | None:
     if route.mode is Mode.ENGRAM:
         return None if route.takes(memory_id) else Reason.SHARE
     return Reason.SHADOW if route.mode is Mode.SHADOW else Reason.MODE
+
+
+def none_for_engram(route: Route, prefix: str, keys: Sequence[str]) -> bool:
+    """PostgreSQL answers for all of these keys, whatever the ledger proves; for a question without keys the mode tells."""
+    if not keys:
+        return route.mode in (Mode.POSTGRES, Mode.SHADOW)
+    return all(against_route(route, prefix + key) is not None for key in keys)
 
 
 def unproven(standing: Standing, key: str, *, now: float, max_staleness: float, min_lsn: Lsn) -> Reason | None:

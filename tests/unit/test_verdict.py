@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.verdict import ABSENT, against_route, unproven, why_not
+from api.verdict import ABSENT, against_route, none_for_engram, unproven, why_not
 from bridge.ledger import KeyStanding, Standing, TableStanding
 from bridge.reads import Mode, Reason, Route
 
@@ -107,3 +107,11 @@ def test_the_route_decides_first(memory_id: str, smaller: int, larger: int) -> N
     smaller, larger = sorted((smaller, larger))
     if against_route(Route(Mode.ENGRAM, smaller), memory_id) is None:
         assert against_route(Route(Mode.ENGRAM, larger), memory_id) is None
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=5), st.sampled_from(list(Mode)), st.integers(0, 100))
+def test_nobody_waits_for_a_position_that_only_postgres_is_asked_for(keys: list[str], mode: Mode, share: int) -> None:
+    """The frontier matters as soon as Engram may answer for one of the keys."""
+    route = Route(mode, share)
+    wanted = any(mode is Mode.ENGRAM_ONLY or (mode is Mode.ENGRAM and route.takes("t_" + key)) for key in keys)
+    assert none_for_engram(route, "t_", keys) is not wanted
