@@ -56,19 +56,13 @@ class Encoders:
         return await self._waited(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     async def _waited(self, work: asyncio.Future[_Made]) -> _Made:
+        """What nobody waits for any more is not begun; what has begun goes on."""
         try:
-            return await asyncio.wait_for(asyncio.shield(work), self._deadline)
+            return await asyncio.wait_for(work, self._deadline)
         except TimeoutError as error:
-            work.add_done_callback(_seen)
             raise EmbedderUnavailable("the model takes longer than a search may") from error
         except BridgeError as error:
             if time.monotonic() - self._told > TELL_AGAIN:
                 self._told = time.monotonic()
                 logger.warning("searches cannot be embedded now: %s", error, extra={"hint": error.hint})
             raise EmbedderUnavailable(str(error), hint=error.hint) from error
-
-
-def _seen(work: asyncio.Future[_Made]) -> None:
-    """Nobody waits for it any more; its error is that of the next search."""
-    if not work.cancelled():
-        work.exception()

@@ -7,20 +7,22 @@ share (`api.pipelined`), for everything else through a pool.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from api.abandoned import Abandoned
 from api.pipelined import Pipelined
 from bridge import postgres
-from bridge.errors import LedgerUnavailable
+from bridge.errors import ConfigError, LedgerUnavailable
 from bridge.ledger.failure import translated
 from bridge.ledger.file import FilePlace
 from bridge.ledger.links import Statement
@@ -33,6 +35,8 @@ BUSY_MS = 250
 
 CONNECTIONS = 10
 WAIT = 2.0
+LONGEST = 2 * WAIT
+"""Seconds after which nobody waits for a server that hangs: its own limit of a statement does not count then."""
 
 
 class LedgerReads(Protocol):
@@ -129,6 +133,7 @@ class ServerReads:
         self._one = Pipelined(conninfo, place.schema, STANDING_OF_ONE, wait=WAIT)
         self._pool = AsyncConnectionPool(
             conninfo,
+            connection_class=Abandoned,
             kwargs={"autocommit": True, "prepare_threshold": 0},
             min_size=1,
             max_size=CONNECTIONS,
@@ -137,6 +142,7 @@ class ServerReads:
             configure=self._configure,
             open=False,
         )
+        self._checking: asyncio.Task[None] | None = None
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
         await connection.execute(sql.SQL("set search_path to {}, pg_catalog").format(sql.Identifier(self._place.schema)))
@@ -148,6 +154,8 @@ class ServerReads:
     async def close(self) -> None:
         """See LedgerReads."""
         await self._one.close()
+        if self._checking is not None:
+            self._checking.cancel()
         await self._pool.close()
 
     async def look(self) -> None:
@@ -158,10 +166,10 @@ class ServerReads:
         if len(keys) != 1:
             return standing_of(await self._execute(STANDING["postgresql"], (json.dumps(keys), label)))
         try:
-            with translated(self._shown):
+            with self._translated():
                 return standing_of(await self._one.ask((keys[0], label)))
         except LedgerUnavailable:  # after a restart of the server the connection is dead: the next one is not
-            with translated(self._shown):
+            with self._translated():
                 return standing_of(await self._one.ask((keys[0], label)))
 
     async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -170,11 +178,20 @@ class ServerReads:
 
     async def _execute(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
         try:
-            with translated(self._shown):
+            async with asyncio.timeout(LONGEST):
+                return await self._twice(text, parameters)
+        except TimeoutError as error:
+            raise self._silent() from error
+
+    async def _twice(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
+        try:
+            with self._translated():
                 return await self._once(text, parameters)
         except LedgerUnavailable:
-            await self._pool.check()  # after a restart of the server all its connections are dead
-            with translated(self._shown):
+            if self._checking is None or self._checking.done():  # after a restart of the server all its connections are dead
+                self._checking = asyncio.create_task(self._pool.check(), name="ledger check")
+            await asyncio.shield(self._checking)  # one that were left in the middle would lose the pool its connections
+            with self._translated():
                 return await self._once(text, parameters)
 
     async def _once(self, text: str, parameters: Any) -> list[tuple[Any, ...]]:
@@ -183,6 +200,16 @@ class ServerReads:
                 cursor = await connection.execute(text.encode(), parameters)
                 return await cursor.fetchall()
         except PoolTimeout as error:
-            raise LedgerUnavailable(
-                f"the ledger {self._shown} does not answer", hint="Check that its server is running."
-            ) from error
+            raise self._silent() from error
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """To a request, a login that was changed meanwhile is a ledger that is away."""
+        try:
+            with translated(self._shown):
+                yield
+        except ConfigError as error:
+            raise LedgerUnavailable(str(error), hint=error.hint) from error
+
+    def _silent(self) -> LedgerUnavailable:
+        return LedgerUnavailable(f"the ledger {self._shown} does not answer", hint="Check that its server is running.")

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import pq, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from api.abandoned import Abandoned
 from bridge import postgres
 from bridge.changes import Row
 from bridge.errors import BridgeError, Fatal, SourceUnavailable
@@ -204,7 +205,7 @@ class _Reachable:
 def _noting(state: _Reachable) -> type[psycopg.AsyncConnection[Any]]:
     """A class of connections that notes whether it could be made: the pool itself tries again without telling anybody."""
 
-    class Noting(psycopg.AsyncConnection[Any]):
+    class Noting(Abandoned):
         noted: ClassVar[_Reachable] = state
 
         @classmethod

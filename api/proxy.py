@@ -8,6 +8,7 @@ When PostgreSQL cannot, Engram may answer in every mode if it could in its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -183,7 +184,8 @@ class Proxy:
         while True:
             standing = await self.ledger.standing(table.label, keys)
             if standing is None:
-                await self.tables.refresh()
+                with contextlib.suppress(BridgeError):
+                    await self.tables.refresh()
                 raise not_found("The table is not carried any more")
             if standing.table.proven >= wanted or none_for_engram(standing.table.route, table.prefix, keys):
                 return standing
@@ -306,7 +308,7 @@ class Proxy:
         """Bodies of those of these keys that PostgreSQL has a row of. Raises SourceUnavailable, MappingError and Fatal."""
         for _attempt in range(2):
             if table.question is None:
-                await self.tables.refresh()
+                await self.relearn()
                 table = self.tables.find(table.label) or table
                 if table.question is None:
                     raise SourceUnavailable(f"{table.label} cannot be read from PostgreSQL now")
@@ -317,9 +319,16 @@ class Proxy:
             try:
                 return await self.postgres.rows(table.question, fitting)
             except ShapeChanged:
-                await self.tables.refresh()
+                await self.relearn()
                 table = self.tables.find(table.label) or table
         raise SourceUnavailable(f"{table.label} is being changed in PostgreSQL")
+
+    async def relearn(self) -> None:
+        """Learn the tables anew. Raises SourceUnavailable when that cannot be done now."""
+        try:
+            await self.tables.refresh()
+        except BridgeError as error:
+            raise SourceUnavailable(f"the tables cannot be learnt anew now: {error}", hint=error.hint) from error
 
     # the end
 

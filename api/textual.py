@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 from api import fulltext
 from api.postgres import NotAKey, ShapeChanged, Texts
@@ -29,15 +31,27 @@ class Textual:
         parts = await asyncio.gather(*[self._of_table(search, table) for table in search.tables])
         return [one for part in parts for one in part]
 
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Nobody waits for a turn longer than PostgreSQL may take for an answer. Raises SourceUnavailable."""
+        try:
+            await asyncio.wait_for(self._turns.acquire(), self._proxy.settings.serve.postgres_timeout)
+        except TimeoutError as error:
+            raise SourceUnavailable("too many searches wait for PostgreSQL") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def _of_table(self, search: Search, table: Carried) -> list[Found]:
-        async with self._turns:
+        async with self._turn():
             for _attempt in range(2):
                 if table.plan is not None:
                     try:
                         return await self._asked(search, table)
                     except ShapeChanged:
                         pass
-                await self._proxy.tables.refresh()
+                await self._proxy.relearn()
                 table = self._proxy.tables.find(table.label) or table
         raise SourceUnavailable(f"{table.label} cannot be searched in PostgreSQL now")
 

@@ -177,7 +177,7 @@ class Walks:
             try:
                 return await self._joined(walk)
             except ShapeChanged:
-                await self._proxy.tables.refresh()
+                await self._proxy.relearn()
         raise SourceUnavailable(f"{walk.table.label} is being changed in PostgreSQL")
 
     async def _joined(self, walk: Walk) -> list[Reference]:
