@@ -89,7 +89,7 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
         host=given.host,
         port=given.port,
         workers=given.workers,
-        http="httptools",
+        http="api.bounded:Bounded",
         lifespan="on",
         access_log=False,
         log_config=None,
