@@ -53,9 +53,7 @@ class Access:
     def caller(self, request: Request, role: Role = Role.READ) -> Caller:
         """Who sent a request. Raises Problem when that is nobody who may."""
         headers = dict(request.scope["headers"])
-        said = headers[b"x-tenant"].decode("latin-1") if b"x-tenant" in headers else None
-        if said is not None and (not said or len(said) > LONGEST_TENANT):
-            raise Problem(400, "X-Tenant is not valid", f"It has 1 to {LONGEST_TENANT} characters.")
+        said = _tenant(request) if b"x-tenant" in headers else None
         if self._open:
             _require_local(headers.get(b"host", b""))
             return Caller(Role.OPERATE, said)
@@ -119,6 +117,17 @@ def require_safe(serve: Serve) -> None:
 def no_row() -> Problem:
     """There is no such row, or it is another tenant's: nobody can tell which."""
     return not_found("There is no such row")
+
+
+def _tenant(request: Request) -> str:
+    found: list[bytes] = [value for name, value in request.scope["headers"] if name == b"x-tenant"]
+    try:
+        said = found[0].decode()
+    except UnicodeDecodeError:
+        said = ""
+    if len(found) > 1 or not 0 < len(said) <= LONGEST_TENANT:
+        raise Problem(400, "X-Tenant is not valid", f"It is sent once, and has 1 to {LONGEST_TENANT} characters of UTF-8.")
+    return said
 
 
 @functools.lru_cache(maxsize=64)
