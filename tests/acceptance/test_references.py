@@ -210,7 +210,8 @@ def test_while_postgres_is_away_the_ledger_answers_what_it_can_prove(make_rig: M
         ("cursor=" + "A" * 5000, 400),
         ("cursor=%00", 400),
         ("cursor=WyIiLCIiLCIiLCIiXQ", 400),
-        ("cursor=" + "A" * 60_000, 400),
+        ("cursor=" + "A" * 20_000, 400),
+        ("cursor=" + "A" * 60_000, 414),
     ],
 )
 def test_bad_input_is_told(bad_input_rig: Rig, query: str, status: int) -> None:
