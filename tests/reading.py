@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -26,14 +27,18 @@ def route(location: str, label: str, mode: Mode, share: int = 0) -> Act:
 
 @contextlib.asynccontextmanager
 async def reader(settings: Config, **serve: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application; `client.app` is the application itself. `serve` changes the section of that name."""
-    given = settings.serve.model_copy(update=serve)
+    """A client of the application; `client.app` is the application itself. `serve` changes the section of that name.
+
+    A busy machine is no slow Engram: it has long to answer, and PostgreSQL does not race it.
+    """
+    given = settings.serve.model_copy(update={"engram_deadline": 20.0} | serve)
     app = create_app(settings.model_copy(update={"serve": given}))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
     ):
         client.app = app  # type: ignore[attr-defined]
+        app.state.proxy.engram._samples = deque(maxlen=0)
         yield client
 
 
