@@ -132,14 +132,17 @@ class StepBatch:
     # refreshes
 
     def _refresh(self, items: Sequence[Item]) -> None:
-        """Read rows again (law 11). What the reading cannot have seen yet waits; what is gone becomes a tombstone."""
-        groups: dict[tuple[int, bool], list[Item]] = {}
+        """Read rows again (law 11). What the reading cannot have seen yet waits; what is gone becomes a tombstone.
+
+        Each is read by the plan that it is encoded by: while a table is being altered, works of two definitions of it meet here.
+        """
+        groups: dict[int, list[Item]] = {}
         for item in items:
-            groups.setdefault((item.work.plan.number, item.work.plan.keyless), []).append(item)
-        for (_table, keyless), group in groups.items():
+            groups.setdefault(id(item.work.plan), []).append(item)
+        for group in groups.values():
             plan = group[0].work.plan
             try:
-                if keyless:
+                if plan.keyless:
                     self._refresh_keyless(group)
                     continue
                 reading = self.shop.reader.read(plan.table, [plan.key_values(item.work.key) for item in group])
