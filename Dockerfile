@@ -9,7 +9,7 @@ ARG PYTHON_IMAGE=python:3.13.7-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ARG EXTRAS=serve
 ARG PIP_EXTRA_INDEX_URL=
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL}
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_CACHE_DIR=/var/cache/pip PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL}
 WORKDIR /source
 RUN python -m venv /opt/engram-bridge
 COPY pyproject.toml README.md LICENSE ./
@@ -17,7 +17,7 @@ COPY api api
 COPY bridge bridge
 COPY cdc cdc
 COPY snapshot snapshot
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/engram-bridge/bin/pip install ".[${EXTRAS}]" \
     && /opt/engram-bridge/bin/pip uninstall --yes pip
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -25,7 +25,7 @@ from bridge import postgres
 from bridge.errors import ConfigError, LedgerUnavailable
 from bridge.ledger.failure import translated
 from bridge.ledger.file import FilePlace
-from bridge.ledger.links import Statement
+from bridge.ledger.links import TABLES, Statement, TableState, table_states
 from bridge.ledger.place import place_of
 from bridge.ledger.server import SETTINGS, ServerPlace
 from bridge.ledger.standing import STANDING, STANDING_OF_ONE, Standing, standing_of
@@ -56,6 +56,11 @@ class LedgerReads(Protocol):
 
     async def ask(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of a statement of `bridge.ledger.links`. Raises LedgerUnavailable and LedgerError."""
+
+
+async def states_of(ledger: LedgerReads, labels: Iterable[str]) -> dict[str, TableState]:
+    """How far these tables are, in one statement, by label. Raises LedgerUnavailable and LedgerError."""
+    return table_states(await ledger.ask(TABLES, {"labels": json.dumps(sorted(labels))}))
 
 
 def ledger_reads(location: str) -> LedgerReads:

@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 
 from api.access import Role, caller_of
 from api.documents import PROBLEMS
+from api.ledger import states_of
 from api.problems import Problem
 from api.proxy import RETRY_AFTER, Proxy
 from api.tables import Carried
 from api.tenants import Tenants
 from api.verdict import incomplete
 from bridge.errors import LedgerError, LedgerUnavailable
-from bridge.ledger.links import TABLES, table_states
+from bridge.ledger.links import TableState
 
 router = APIRouter()
 
@@ -81,19 +82,20 @@ async def tables(request: Request) -> Response:
         table for table in proxy.tables.all() if caller.role is Role.OPERATE or not tenants.closed(table.label, caller.tenant)
     ]
     try:
-        shown = [one for one in [await _shown(proxy, tenants, table) for table in seen] if one is not None]
+        states = await states_of(proxy.ledger, [table.label for table in seen])
+        rows = [await _shown(proxy, tenants, table, states[table.label]) for table in seen if table.label in states]
     except (LedgerUnavailable, LedgerError) as error:
         headers = {"Retry-After": str(RETRY_AFTER)}
         raise Problem(503, "The ledger cannot be read now", "Only it knows how far each table is.", headers=headers) from error
+    shown = [row for row in rows if row is not None]
     body = json.dumps({"tables": shown}, ensure_ascii=False, separators=(",", ":"))
     return Response(body.encode(), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
-async def _shown(proxy: Proxy, tenants: Tenants, table: Carried) -> dict[str, Any] | None:
+async def _shown(proxy: Proxy, tenants: Tenants, table: Carried, state: TableState) -> dict[str, Any] | None:
     """None for a table that is not carried any more."""
     standing = await proxy.ledger.standing(table.label, [])
-    states = table_states(await proxy.ledger.ask(TABLES, {"labels": json.dumps([table.label])}))
-    if standing is None or table.label not in states:
+    if standing is None:
         return None
     known = standing.table
     return {
@@ -105,5 +107,5 @@ async def _shown(proxy: Proxy, tenants: Tenants, table: Carried) -> dict[str, An
         "share": known.route.share,
         "state": known.state,
         "consistent": incomplete(known, known.proven) is None,
-        "searchable": states[table.label].searchable,
+        "searchable": state.searchable,
     }

@@ -12,13 +12,13 @@ search is not answered from Engram (`crowded`).
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api import recall
 from api.encoders import Encoders
 from api.engram import BreakerOpen, DeadlineExceeded
+from api.ledger import states_of
 from api.proxy import Proxy, proven
 from api.ranking import LEAST, Found, scores, settled
 from api.recall import CLEAN, MOST, Hit
@@ -29,7 +29,6 @@ from bridge.embedding.encoder import Encoder
 from bridge.embedding.identity import clean_query, is_apart
 from bridge.errors import EmbedderUnavailable, LedgerError, LedgerUnavailable, TargetUnavailable
 from bridge.ledger import TableStanding
-from bridge.ledger.links import TABLES, table_states
 from bridge.mapping import TablePlan
 from bridge.ports import Vectors
 from bridge.reads import Reason, Served
@@ -106,7 +105,7 @@ class Semantic:
             if reason is not None:
                 raise Unfit(table.label, reason)
             known[table.label] = standing
-        states = table_states(await proxy.ledger.ask(TABLES, {"labels": json.dumps(list(known))}))
+        states = await states_of(proxy.ledger, known)
         for label in known:
             if label not in states or not states[label].searchable:
                 raise Unfit(label, Reason.NOT_SEARCHABLE)

@@ -6,13 +6,13 @@ rows: all chunks proven and passed by the frontier, nothing being read again, no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from api import joins
 from api.cursors import Place
 from api.joins import Operators, Relation
+from api.ledger import states_of
 from api.postgres import ShapeChanged
 from api.problems import Problem
 from api.proxy import RETRY_AFTER, Demand, Proxy
@@ -22,7 +22,7 @@ from bridge import reads
 from bridge.changes import Row
 from bridge.errors import Fatal, LedgerError, LedgerUnavailable, SourceUnavailable
 from bridge.ledger import Standing
-from bridge.ledger.links import IN, OUT, TABLES, table_states
+from bridge.ledger.links import IN, OUT
 from bridge.mapping import TablePlan
 from bridge.reads import Mode, Reason, Served
 
@@ -126,7 +126,7 @@ class Walks:
         labels = {(one.child if walk.incoming else one.parent).table.label for one in relations}
         if not labels:
             return None
-        states = table_states(await self._proxy.ledger.ask(TABLES, {"labels": json.dumps(sorted(labels))}))
+        states = await states_of(self._proxy.ledger, labels)
         for label in sorted(labels):
             state = states.get(label)
             reason = Reason.NOT_LOADED if state is None else incomplete(state, standing.table.proven)
