@@ -139,6 +139,9 @@ class KeyWriter:
         except (psycopg.OperationalError, psycopg.InterfaceError):
             lsn = NEVER
         for key, row in after.items():
+            if row is None and key not in self._rows:
+                # Nothing was deleted and no WAL written: the position asked for now may be one that a reader had before.
+                continue
             self._rows.pop(key, None)
             if row is not None:
                 self._rows[key] = row
@@ -161,10 +164,12 @@ class KeyWriter:
                 self._end.wait(PAUSE)
         else:
             return
-        self._rows = found
         for key in after:
             row = found.get(key)
-            self.states[key].append(State(None if row is None else value_of(row), began, seen, lsn))
+            # As before: there was no commit, and so nothing that this position is behind.
+            ended = lsn if row != self._rows.get(key) else NEVER
+            self.states[key].append(State(None if row is None else value_of(row), began, seen, ended))
+        self._rows = found
         self.latest = lsn
 
     def _found(self) -> dict[str, dict[str, Any]]:
