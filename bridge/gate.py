@@ -20,6 +20,7 @@ class Entry:
     `xid` is the transaction of the version, None for a snapshot row (it was visible when it was read). `refreshed` is a WAL
     position: the content may be newer than the version says, as new as this; it is served once the frontier has passed it.
     `epoch` is the number of the target's start that was known when the row was sent: it was written in that one or a later one.
+    `migration` is the number of the migration whose id the memory bears, or bore when it is a tombstone; 0: none is known.
     """
 
     version: Version
@@ -30,6 +31,7 @@ class Entry:
     xid: int | None = None
     refreshed: Lsn = 0
     epoch: int = 0
+    migration: int = 0
 
 
 @dataclass(slots=True)

@@ -117,6 +117,7 @@ class Stamp:
     table: str
     key: str
     references: str
+    migration: str = ""
 
     @property
     def intact(self) -> bool:
@@ -175,6 +176,7 @@ def read_stamp(content: str) -> Stamp | None:
             table=stamp["table"],
             key=stamp["key"],
             references=parts[1][parts[1].index(_REFS) + len(_REFS) : -1],
+            migration=stamp.get("migration", ""),
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -56,7 +56,8 @@ class Prover:
             self.results.end(item)  # nobody's memory: the ledger need not know that it is gone
             return
         shard = item.work.plan.spaces.index(self.space)
-        tombstone = Entry(item.version, "", "", False, shard, item.xid, item.refreshed)
+        migration = item.entry.migration if item.entry is not None else 0
+        tombstone = Entry(item.version, "", "", False, shard, item.xid, item.refreshed, migration=migration)
         self.results.end(
             item,
             entry=tombstone,
@@ -179,9 +180,10 @@ class Prover:
             self.results.end(item, entry=replace(item.entry, epoch=self.epoch))
             return
         shard = item.work.plan.spaces.index(self.space)
+        made = (self.epoch, self.shop.migration)
         self.results.end(
             item,
-            entry=Entry(item.version, memory.digest, item.references, True, shard, item.xid, item.refreshed, self.epoch),
+            entry=Entry(item.version, memory.digest, item.references, True, shard, item.xid, item.refreshed, *made),
             edges=item.edges,
             alternates=memory.alternates if item.work.plan.alternates else None,
             fresh=item.entry is None,

@@ -37,8 +37,10 @@ from bridge.ledger import (
     RETIRED,
     SERVING,
     Ledger,
+    Migrations,
     resyncing,
 )
+from bridge.ledger.migrations import RUN
 from bridge.ledger.removal import remove
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
@@ -128,6 +130,8 @@ class Bridge:
         self.recorder.stop()
         self.stream.stop()
         settled = self.watch.repaired and not any(lane.in_doubt for lane in self.pool.lanes)
+        if self.failure is None:
+            Migrations(self.ledger).end(self.shop.migration)
         if self.failure is None and drained and settled:
             self.ledger.put_facts({"ended": "in order"})
             facts = {"proven": format_lsn(self.recorder.confirmed), "changes": self.recorder.changes}
@@ -213,6 +217,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
     try:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
+            plan.migration = _begin_migration(config, ledger, plan)
             _tell_left_out(plan, faulty)
             _tell_shards(plan)
             settle_models(ledger, plan.mapping.numbered.values(), embedders)
@@ -229,6 +234,12 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
     except BaseException:
         _give_back(ledger)
         raise
+
+
+def _begin_migration(config: Config, ledger: Ledger, plan: Plan) -> int:
+    """Whatever this run writes is its own. Raises ConfigError for the id of another migration."""
+    ordered = {"source": config.source.shown, "target": config.target.http, "tables": sorted(plan.mapping.plans)}
+    return Migrations(ledger).begin(plan.identity.migration, RUN, ordered)
 
 
 def _give_back(ledger: Ledger) -> None:
@@ -295,6 +306,7 @@ def _assemble(
         default_when=float(ledger.facts()["created"]),
         retry_first=config.parked.retry_first,
         retry_last=config.parked.retry_last,
+        migration=plan.migration,
     )
     pool = LanePool(shop, threads=LANE_THREADS)
     resyncs = restore(ledger, shop, plan)

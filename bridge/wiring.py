@@ -72,6 +72,8 @@ class Plan:
     mapping: Mapping
     records: dict[str, TableRecord]
     identity: Identity
+    migration: int = 0
+    """The number of the migration that writes by this plan (`bridge.ledger.migrations`), once it has begun."""
 
 
 def identity_of(ledger: Ledger, config: Config) -> Identity:

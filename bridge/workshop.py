@@ -35,9 +35,9 @@ class Workshop:
 
     `visible_below`: versions under it belong to transactions that every new statement sees. `limit`: live memories that a space
     may hold. `adopted`: ids of other ledgers; what bears their stamps is ours to mend. `epoch`: number of the target's start
-    that is known. `lost` is told of tables without a key of which Engram lacks rows: they have to be read whole. `stopped`:
-    numbers of tables that are parked as a whole; `floors`: the versions of their last TRUNCATE; both are durable in the ledger
-    before they are here.
+    that is known. `migration`: number of the one whose id stands in what is written (`bridge.ledger.migrations`). `lost` is told
+    of tables without a key of which Engram lacks rows: they have to be read whole. `stopped`: numbers of tables that are parked
+    as a whole; `floors`: the versions of their last TRUNCATE; both are durable in the ledger before they are here.
     """
 
     ledger: Ledger
@@ -58,6 +58,7 @@ class Workshop:
     retry_last: float = RETRY_LAST
     visible_below: Version = LOWEST
     epoch: int = 0
+    migration: int = 0
     lost: Callable[[TablePlan], None] = lambda _plan: None
     floors: dict[int, Version] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)

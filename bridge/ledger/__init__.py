@@ -4,6 +4,7 @@ from bridge.ledger.books import DEPENDENTS, Outcome
 from bridge.ledger.generations import Asked, Generations
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.links import Links, TableState
+from bridge.ledger.migrations import Migration, Migrations
 from bridge.ledger.records import (
     FILLING,
     RESYNC_ASKED,
@@ -36,6 +37,8 @@ __all__ = [
     "KeyStanding",
     "Ledger",
     "Links",
+    "Migration",
+    "Migrations",
     "Mismatch",
     "Outcome",
     "Serving",

@@ -19,6 +19,12 @@ First = TypeVar("First", int, str)
 
 SERVING_NUMBERS = select(tables.tables.c.number).where(tables.tables.c.role == "serving")
 
+ENTRY = tuple(
+    tables.memories.c[name]
+    for name in ("key", "version", "digest", "refs", "live", "shard", "xid", "refreshed", "epoch", "migration")
+)
+"""A key, and the columns of its entry in the order of `Entry`."""
+
 BATCH = 500
 """Keys in one statement: SQLite allows 32,766 parameters, and plans for short lists are cached better."""
 
@@ -55,7 +61,7 @@ def read_entries(connection: Connection, table: int, keys: Sequence[str]) -> dic
     """What is expected of these keys of one table."""
     m = tables.memories.c
     found: dict[str, Entry] = {}
-    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch)
+    query = select(*ENTRY)
     for page in _batches(keys):
         for row in connection.execute(query.where(m.tbl == table, among(connection, m.key, page))):
             found[row[0]] = Entry(*row[1:])
@@ -105,9 +111,7 @@ def read_parked(connection: Connection, table: int, keys: Sequence[str]) -> dict
 def page_of_entries(connection: Connection, table: int, shard: int, after: str | None) -> list[tuple[str, Entry]]:
     """The next keys of a table in one shard, live ones and tombstones, in key order: fewer than PAGE when they are the last."""
     m = tables.memories.c
-    query = select(m.key, m.version, m.digest, m.refs, m.live, m.shard, m.xid, m.refreshed, m.epoch).where(
-        m.tbl == table, m.shard == shard
-    )
+    query = select(*ENTRY).where(m.tbl == table, m.shard == shard)
     if after is not None:
         query = query.where(m.key > after)
     rows = connection.execute(query.order_by(m.key).limit(PAGE)).all()
@@ -166,6 +170,7 @@ def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             "xid": o.entry.xid,
             "refreshed": o.entry.refreshed,
             "epoch": o.entry.epoch,
+            "migration": o.entry.migration,
         }
         for o in outcomes
         if o.entry is not None

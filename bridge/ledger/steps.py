@@ -148,9 +148,26 @@ FIFTH = (
 )
 """The read side: where reads go, who changed that, what readers counted, what differed, what was validated."""
 
+SIXTH = (
+    """
+    create table migrations (
+        number <identity>, id <text> not null unique, kind <text> not null, began double precision not null,
+        ended double precision, detail <text> not null, result <text>
+    )
+    """,
+    "alter table memories add column migration integer not null default 0",
+    """
+    create table findings (
+        id <identity>, found double precision not null, label <text> not null, key <text> not null, kind <text> not null,
+        side <text> not null, cause <text>, mended double precision, how <text>
+    )
+    """,
+)
+"""Which migration wrote each memory, and what reconciliation found. What was written before is of no migration that is known."""
+
 Step = tuple[str, ...] | Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FIFTH}
+STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FIFTH, 6: SIXTH}
 """By the version that they lead to. A step that has to compute something is a function; it may use `statements`."""
 
 

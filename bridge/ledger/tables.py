@@ -82,11 +82,13 @@ memories = Table(
     Column("xid", BigInteger),
     Column("refreshed", BigInteger, nullable=False, default=0),
     Column("epoch", Integer, nullable=False, default=0, server_default="0"),
+    Column("migration", Integer, nullable=False, default=0, server_default="0"),
     sqlite_with_rowid=False,
 )
 """What Engram must hold: one row a memory, or a tombstone (`live` false). Everything here was proven when it was written.
 
 `epoch` is the number of the start of the target that was known when it was written: recall by embedding forgets older ones.
+`migration` is the number of the migration whose id the memory in Engram bears, or bore; 0: written before that was kept.
 """
 
 edges = Table(
@@ -268,3 +270,32 @@ validations = Table(
     Column("result", Text),
 )
 """Validations that were asked for, and what they found; `detail` and `result` are JSON."""
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("began", Float, nullable=False),
+    Column("ended", Float),
+    Column("detail", Text, nullable=False),
+    Column("result", Text),
+)
+"""Everything that has written memories, by the id that stands in their stamps. `kind`: migrate or run. `detail` is what was
+ordered, without secrets; `result` the report when it has ended; both are JSON."""
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("found", Float, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("cause", Text),
+    Column("mended", Float),
+    Column("how", Text),
+)
+"""What reconciliation found to differ, and how it was mended. `side`: between the ledger and what (source or target)."""

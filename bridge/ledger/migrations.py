@@ -1,0 +1,122 @@
+"""The migrations of a ledger: everything that has written memories, by the id that stands in their stamps.
+
+Each has a number, which every memory that it wrote bears in the ledger (`Entry.migration`), also when it is a tombstone by now.
+So what belongs to a migration can be told, counted and taken back. One that is begun again under its id goes on by its number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from bridge.errors import ConfigError
+from bridge.gate import Entry
+from bridge.ledger import books, tables
+from bridge.ledger.ledger import Ledger
+from bridge.ledger.patience import waits
+
+MIGRATE, RUN = "migrate", "run"
+"""The kind of a migration: `migrate-postgresql`, which ends, or `run`, which goes on."""
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One migration. `began`, `ended` are in seconds since 1970; `result` is its report, None while it has none."""
+
+    number: int
+    id: str
+    kind: str
+    began: float
+    ended: float | None
+    detail: dict[str, Any]
+    result: dict[str, Any] | None
+
+
+class Migrations:
+    """What a ledger says of migrations."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.patience = ledger.patience
+
+    @waits
+    def begin(self, migration_id: str, kind: str, detail: Mapping[str, Any]) -> int:
+        """The number of a migration that begins, or goes on: then `detail` is what is ordered now, and it has not ended.
+
+        Raises ConfigError when the id belongs to one of the other kind: nobody could tell later which of the two wrote what.
+        """
+        m = tables.migrations
+        with self._ledger.writing() as connection:
+            known = connection.execute(select(m.c.number, m.c.kind).where(m.c.id == migration_id)).one_or_none()
+            values = {"detail": json.dumps(dict(detail)), "ended": None, "result": None}
+            if known is None:
+                made = m.insert().values(id=migration_id, kind=kind, began=time.time(), **values).returning(m.c.number)
+                return int(connection.execute(made).scalar_one())
+            if known.kind != kind:
+                raise ConfigError(
+                    f"the migration id {migration_id!r} is that of another migration of this ledger, by {_maker(known.kind)}",
+                    hint="Name another one: `migration:` in the configuration, or --migration-id.",
+                )
+            connection.execute(update(m).where(m.c.number == known.number).values(**values))
+            return int(known.number)
+
+    @waits
+    def end(self, number: int, result: Mapping[str, Any] | None = None) -> None:
+        """It has ended, with this report."""
+        m = tables.migrations
+        values = {"ended": time.time(), "result": None if result is None else json.dumps(dict(result))}
+        with self._ledger.writing() as connection:
+            connection.execute(update(m).where(m.c.number == number).values(**values))
+
+    @waits
+    def find(self, migration_id: str) -> Migration | None:
+        """The migration of this id."""
+        with self._ledger.reading() as connection:
+            row = connection.execute(select(tables.migrations).where(tables.migrations.c.id == migration_id)).one_or_none()
+        return None if row is None else _migration(row)
+
+    @waits
+    def all(self) -> list[Migration]:
+        """All of them, in the order in which they began."""
+        with self._ledger.reading() as connection:
+            rows = connection.execute(select(tables.migrations).order_by(tables.migrations.c.number)).all()
+        return [_migration(row) for row in rows]
+
+    @waits
+    def counts(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Live memories and tombstones by migration and generation (its number); 0 for what was written before ids were kept."""
+        m = tables.memories.c
+        query = select(m.migration, m.tbl, m.live, func.count()).group_by(m.migration, m.tbl, m.live)
+        counted: dict[tuple[int, int], tuple[int, int]] = {}
+        with self._ledger.reading() as connection:
+            for migration, table, live, rows in connection.execute(query):
+                alive, gone = counted.get((migration, table), (0, 0))
+                counted[(migration, table)] = (alive + rows, gone) if live else (alive, gone + rows)
+        return counted
+
+    @waits
+    def page(self, number: int, table: int, after: str | None, *, size: int = PAGE) -> list[tuple[str, Entry]]:
+        """The next memories of a migration in one generation, tombstones too, in key order; fewer than `size`: the last ones."""
+        m = tables.memories.c
+        query = select(*books.ENTRY).where(m.tbl == table, m.migration == number)
+        if after is not None:
+            query = query.where(m.key > after)
+        with self._ledger.reading() as connection:
+            rows = connection.execute(query.order_by(m.key).limit(size)).all()
+        return [(row[0], Entry(*row[1:])) for row in rows]
+
+
+def _migration(row: Row[Any]) -> Migration:
+    result = None if row.result is None else json.loads(row.result)
+    return Migration(row.number, row.id, row.kind, row.began, row.ended, json.loads(row.detail), result)
+
+
+def _maker(kind: str) -> str:
+    return {MIGRATE: "migrate-postgresql", RUN: "run"}.get(kind, kind)
