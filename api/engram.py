@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from api import recall
 from api.kept import KeptConnections
-from api.recall import Hit
+from api.recall import Recalled
 from bridge.errors import TargetUnavailable
 from bridge.memories import Stored
 
@@ -86,19 +86,23 @@ class EngramReads:
         target = f"{_MEMORIES}/{quote(memory_id, safe='')}"
         return await self._ask(target, space, lambda status, body: _read(status, body, memory_id), label, late)
 
-    async def recall(self, space: str, cue: str, most: int) -> list[Hit]:
-        """What comes up for a vector (`api.recall.cue`), the best first. Raises as `get` does."""
+    async def recall(self, space: str, cue: str, most: int) -> Recalled:
+        """What comes up for a vector (`api.recall.cue`). Raises as `get` does."""
         query = {"embedding": cue, "max_results": str(most), "threshold": str(THRESHOLD), "mode": "similarity"}
-        return await self._ask(f"{_MEMORIES}/recall?{urlencode(query, safe=',')}", space, recall.hits)
+        return await self._ask(f"{_MEMORIES}/recall?{urlencode(query, safe=',')}", space, recall.recalled)
 
     async def warm(self, space: str) -> int:
         """How many rows of a space come up whatever is asked. Raises as `get` does."""
         return await self._ask(f"{_MEMORIES}?limit=1", space, recall.warm)
 
+    async def epoch(self) -> str:
+        """The server's present start, as the bridge notes it (`Target.epoch`). Raises as `get` does."""
+        return await self._ask("/api/v1/spaces", None, recall.epoch)
+
     async def _ask(
         self,
         target: str,
-        space: str,
+        space: str | None,
         read: Callable[[int, bytes], _Answer],
         label: str | None = None,
         late: Callable[[asyncio.Timeout], None] | None = None,
@@ -112,7 +116,7 @@ class EngramReads:
             async with asyncio.timeout_at(began + self._deadline) as limit:
                 if late is not None and self.slow is not None:
                     timer = loop.call_later(self.slow, late, limit)
-                status, body = await self._kept.get(target, {"X-Memory-Space": space})
+                status, body = await self._kept.get(target, {} if space is None else {"X-Memory-Space": space})
             found = read(status, body)
         except TimeoutError as error:
             hurried = limit.when() != began + self._deadline

@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bridge.lsn import Lsn
+
 AHEAD = 1.0
 """Seconds that the bridge's clock may be ahead of ours: those of two machines that are kept in step differ by far less."""
+
+SETTLES = 1.0
+"""Seconds until recall knows a row that can be read by its id. Milliseconds are enough for a server that is well, but it says
+nothing about them: it puts the row into the index behind its answer."""
+
+BETWEEN = 0.1
+"""Seconds between two frontiers that are remembered."""
 
 
 @dataclass(slots=True)
@@ -43,3 +53,24 @@ class Freshness:
         if told < -AHEAD:
             return math.inf
         return max(told, self.steady() - self._seen if covered == self._covered else 0.0, 0.0)
+
+
+@dataclass(slots=True)
+class Passed:
+    """Which positions the frontier has passed long enough ago for recall to know what lies before them, as far as seen here."""
+
+    steady: Callable[[], float] = time.monotonic
+    _settled: Lsn = field(default=0, init=False)
+    _seen: deque[tuple[float, Lsn]] = field(default_factory=deque, init=False)
+
+    def settled(self, proven: Lsn, wanted: Lsn) -> bool:
+        """Whether that position was passed so long ago. `proven`: the frontier now."""
+        now = self.steady()
+        if self._seen and proven < self._seen[-1][1]:  # another source: positions of the earlier one say nothing
+            self._seen.clear()
+            self._settled = 0
+        if not self._seen or now - self._seen[-1][0] >= BETWEEN:
+            self._seen.append((now, proven))
+        while self._seen and now - self._seen[0][0] >= SETTLES:
+            self._settled = self._seen.popleft()[1]
+        return wanted <= self._settled

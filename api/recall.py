@@ -29,16 +29,26 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What came up in one space, each memory once, the highest score first. `count`: how many hits that were at the server, who
+    may name a memory twice: as many as it was asked for means that there may be more."""
+
+    hits: list[Hit]
+    count: int
+
+
 def cue(vector: Vectors) -> str:
     """A query's vector as the server reads it."""
     return "[" + ",".join([f"{number:.7g}" for number in vector.tolist()]) + "]"
 
 
-def hits(status: int, body: bytes) -> list[Hit]:
-    """What was recalled, each memory once, the highest score first. Raises TargetUnavailable for any other answer."""
+def recalled(status: int, body: bytes) -> Recalled:
+    """The answer to a recall. Raises TargetUnavailable for any other one."""
     if status != 200:
         raise TargetUnavailable(f"Engram answered {status} to a recall")
     best: dict[str, float] = {}
+    count = 0
     try:
         groups = json.loads(body)["memories"]
         for group in ("vivid", "associated"):
@@ -47,9 +57,11 @@ def hits(status: int, body: bytes) -> list[Hit]:
                 if type(name) is not str:
                     raise TypeError
                 best[name] = max(score, best.get(name, score))
+                count += 1
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TargetUnavailable("Engram answered a recall in a form that is not its own") from error
-    return sorted((Hit(name, score) for name, score in best.items()), key=lambda hit: (-hit.score, hit.memory_id))
+    hits = sorted((Hit(name, score) for name, score in best.items()), key=lambda hit: (-hit.score, hit.memory_id))
+    return Recalled(hits, count)
 
 
 def warm(status: int, body: bytes) -> int:
@@ -60,3 +72,13 @@ def warm(status: int, body: bytes) -> int:
         return int(json.loads(body)["tier_counts"]["warm"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TargetUnavailable("Engram answered a list in a form that is not its own") from error
+
+
+def epoch(status: int, body: bytes) -> str:
+    """The birth of the server's default space, of the list of its spaces. Raises TargetUnavailable."""
+    if status != 200:
+        raise TargetUnavailable(f"Engram answered {status} to a list of its spaces")
+    try:
+        return next(str(space["created_at"]) for space in json.loads(body)["spaces"] if space["id"] == "default")
+    except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as error:
+        raise TargetUnavailable("Engram answered a list of its spaces in a form that is not its own") from error

@@ -1,9 +1,11 @@
 """Search in Engram: recall by the query's vector in all spaces of the tables, and nothing of it believed.
 
 Asked are only spaces that the ledger names, of tables whose recall is whole: everything loaded, compared and written again since
-the target's last start, no key parked, no row stored so late that it comes up whatever is asked. Each hit is a name only. The
-ledger says whether such a row is expected, the proxy fetches it with its proof, and its place is that of its own clean vector. So
-no row appears that was forgotten, replaced or never ours, and none with an older text.
+the target's last start, no key parked, no row stored so late that it comes up whatever is asked. That must still be so when the
+hits are there, at the very start of the target that the ledger spoke of: after one that nobody has noticed yet recall gives
+nothing, which looks like an answer. Each hit is a name only. The ledger says whether such a row is expected, the proxy fetches it
+with its proof, and its place is that of its own clean vector. So no row appears that was forgotten, replaced or never ours, and
+none with an older text.
 
 Recall gives a hundred hits a space at most. When so many of them are no rows any more that rows behind them may be missing, the
 search is not answered from Engram (`crowded`).
@@ -12,16 +14,17 @@ search is not answered from Engram (`crowded`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from api import recall
 from api.encoders import Encoders
 from api.engram import BreakerOpen, DeadlineExceeded
+from api.freshness import Passed
 from api.ledger import states_of
 from api.proxy import Proxy, proven
 from api.ranking import LEAST, Found, scores, settled
-from api.recall import CLEAN, MOST, Hit
+from api.recall import CLEAN, MOST, Hit, Recalled
 from api.searches import Result, Search, Unfit
 from api.tables import Carried
 from api.verdict import ABSENT, against_route, unproven, unsound
@@ -58,6 +61,7 @@ class Semantic:
         self._proxy = proxy
         self._encoders = encoders
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._passed = Passed()
 
     async def find(self, search: Search) -> Result:
         """The best rows. Raises Unfit, and Problem where a row cannot be had from anybody."""
@@ -83,6 +87,7 @@ class Semantic:
         parts = await asyncio.gather(
             *[self._of_table(search, table, known[table.label], queries[table.label]) for table in search.tables]
         )
+        await self._still(known)
         frontier = min(one.proven for one in known.values())
         staleness = self._proxy.freshness.age(min(one.covered for one in known.values()))
         return Result([one for part in parts for one in part], Served.ENGRAM, None, frontier, staleness)
@@ -100,16 +105,33 @@ class Semantic:
                 max_staleness=proxy.allowed(table, search.demand),
                 min_lsn=search.demand.min_lsn,
             )
+            if reason is None and not self._passed.settled(standing.proven, search.demand.min_lsn):
+                reason = Reason.MIN_LSN
             if reason is None and table.plan is None:
                 reason = Reason.NOT_LOADED
             if reason is not None:
                 raise Unfit(table.label, reason)
             known[table.label] = standing
-        states = await states_of(proxy.ledger, known)
-        for label in known:
+        await self._whole(known)
+        return known
+
+    async def _whole(self, labels: Collection[str]) -> None:
+        """Recall knows all rows of these tables, as far as the ledger knows. Raises Unfit."""
+        states = await states_of(self._proxy.ledger, labels)
+        for label in labels:
             if label not in states or not states[label].searchable:
                 raise Unfit(label, Reason.NOT_SEARCHABLE)
-        return known
+
+    async def _still(self, known: Mapping[str, TableStanding]) -> None:
+        """What was recalled came from the start of the target that the ledger spoke of before, and no key was parked meanwhile.
+
+        Asked behind the recalls: who asked before them would not see a restart in between. Raises Unfit.
+        """
+        now = await self._proxy.engram.epoch()
+        for label, standing in known.items():
+            if standing.epoch != now:
+                raise Unfit(label, Reason.NOT_SEARCHABLE)
+        await self._whole(known)
 
     async def _queries(self, text: str, plans: dict[str, TablePlan]) -> dict[str, _Query]:
         """The query as each table's model sees it, without a fingerprint."""
@@ -133,17 +155,17 @@ class Semantic:
         for most in [first, MOST] if query.apart and first < MOST else [MOST]:
             spaces = await asyncio.gather(*[self._recall(table, space, query.cue, most) for space in known.spaces])
             found = await self._confirmed(search, table, _merged(spaces), query)
-            behind = max((hits[-1].score for hits in spaces if len(hits) >= most), default=None)
+            behind = max((space.hits[-1].score for space in spaces if space.count >= most), default=None)
             if behind is None or settled([one.score for one in found], search.limit, behind / CLEAN if query.apart else LEAST):
                 return [one for one in found if one.score > LEAST]
         raise Unfit(table.label, Reason.CROWDED)
 
-    async def _recall(self, table: Carried, space: str, cue: str, most: int) -> list[Hit]:
+    async def _recall(self, table: Carried, space: str, cue: str, most: int) -> Recalled:
         async with self._turns:
-            hits, warm = await asyncio.gather(self._proxy.engram.recall(space, cue, most), self._proxy.engram.warm(space))
+            recalled, warm = await asyncio.gather(self._proxy.engram.recall(space, cue, most), self._proxy.engram.warm(space))
         if warm:
             raise Unfit(table.label, Reason.NOT_SEARCHABLE)
-        return hits
+        return recalled
 
     # confirming
 
@@ -203,9 +225,9 @@ class Semantic:
         ]
 
 
-def _merged(spaces: Sequence[Sequence[Hit]]) -> list[Hit]:
+def _merged(spaces: Sequence[Recalled]) -> list[Hit]:
     best: dict[str, Hit] = {}
-    for hit in (hit for hits in spaces for hit in hits):
+    for hit in (hit for space in spaces for hit in space.hits):
         if hit.memory_id not in best or hit.score > best[hit.memory_id].score:
             best[hit.memory_id] = hit
     return sorted(best.values(), key=lambda hit: -hit.score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from bridge.embedding.hashing import HashingEmbedder
+from bridge.lsn import format_lsn
 from bridge.reads import Mode
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_search_after_restart import wait_until_searchable
@@ -148,6 +150,52 @@ def test_who_cannot_vouch_does_not_search(make_rig: MakeRig) -> None:
             route(rig.ledger_location, "public.things", Mode.ENGRAM_ONLY)
             refused = await client.get("/v1/search?q=violin&table=things")
             assert (refused.status_code, refused.json()["reasons"]) == (503, ["not-searchable"])
+
+    running(ask)
+
+
+def test_a_restart_that_the_bridge_has_not_seen_yet_is_seen(make_rig: MakeRig) -> None:
+    """Engram recalls nothing after a start, and says so of its own accord to nobody: the ledger does not know it yet either."""
+    rig = searched_rig(make_rig, serve={"max_staleness": 600})
+
+    async def ask() -> None:
+        async with reader(rig.config) as client:
+            assert (await find(client, "violin", table="things", limit=50))[1] == ("engram", None)
+            assert rig.process is not None
+            rig.process.send_signal(signal.SIGSTOP)
+            rig.engram.kill()
+            rig.engram.start()
+            found, by = await find(client, "violin", table="things", limit=50)
+            assert {one["key"] for one in found} == {str(n) for n in range(1, 61) if n % 6 == 3}
+            assert by == ("postgres", "not-searchable")
+            note = await client.get("/v1/search?q=note&table=notes")
+            assert (note.headers["x-served-by"], len(note.json()["results"])) == ("postgres", 6)
+            route(rig.ledger_location, "public.things", Mode.ENGRAM_ONLY)
+            refused = await client.get("/v1/search?q=violin&table=things")
+            assert (refused.status_code, refused.json()["reasons"]) == (503, ["not-searchable"])
+            row = await client.get("/v1/things/9")
+            assert (row.headers["x-served-by"], row.json()["name"]) == ("engram", "violin number 9")
+
+    running(ask)
+
+
+def test_a_write_of_ones_own_is_found(make_rig: MakeRig) -> None:
+    """Recall learns of a row a moment after it can be read: until then PostgreSQL finds it."""
+    rig = searched_rig(make_rig)
+
+    async def ask() -> None:
+        async with reader(rig.config) as client:
+            rig.sql("insert into things values (100, 'umbrella')")
+            mine = {"X-Min-Lsn": format_lsn(rig.flush())}
+            rig.wait_until_proven()
+
+            async def who() -> tuple[str, str | None]:
+                found, by = await find(client, "umbrella", table="things", headers=mine)
+                assert "100" in [one["key"] for one in found]
+                return by
+
+            assert await who() == ("postgres", "min-lsn")
+            await _later(who, ("engram", None))
 
     running(ask)
 

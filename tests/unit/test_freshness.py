@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.freshness import AHEAD, Freshness
+from api.freshness import AHEAD, Freshness, Passed
 
 
 class Clocks:
@@ -66,3 +66,20 @@ def test_it_is_never_younger_than_what_was_seen_first(steps: list[tuple[float, b
             covered += 0.5
             first = clocks.now
         assert fresh.now(covered) - covered >= clocks.now - first - 1e-6
+
+
+def test_a_position_is_settled_a_second_after_it_was_seen_passed() -> None:
+    clock = [100.0]
+    passed = Passed(lambda: clock[0])
+    assert passed.settled(50, 0), "nothing is asked for"
+    assert not passed.settled(50, 50)
+    clock[0] += 0.6
+    assert not passed.settled(70, 50)
+    clock[0] += 0.5
+    assert passed.settled(80, 50)
+    assert not passed.settled(80, 51)
+    clock[0] += 5
+    assert passed.settled(80, 80)
+    assert not passed.settled(10, 10), "a frontier that goes back is another source's"
+    clock[0] += 1
+    assert passed.settled(10, 10)

@@ -21,8 +21,9 @@ def answer(*hits: tuple[Any, Any]) -> bytes:
 
 
 def test_hits_come_best_first_and_each_memory_once() -> None:
-    found = recall.hits(200, answer(("a", 0.3), ("b", 0.9), ("a", 0.5), ("c", 0.9)))
-    assert [(hit.memory_id, hit.score) for hit in found] == [("b", 0.9), ("c", 0.9), ("a", 0.5)]
+    found = recall.recalled(200, answer(("a", 0.3), ("b", 0.9), ("a", 0.5), ("c", 0.9)))
+    assert [(hit.memory_id, hit.score) for hit in found.hits] == [("b", 0.9), ("c", 0.9), ("a", 0.5)]
+    assert found.count == 4, "asked for four, there may be a fifth"
 
 
 @pytest.mark.parametrize(
@@ -30,17 +31,28 @@ def test_hits_come_best_first_and_each_memory_once() -> None:
 )
 def test_an_answer_of_another_form_is_an_error_and_not_an_empty_one(body: bytes) -> None:
     with pytest.raises(TargetUnavailable):
-        recall.hits(200, body)
+        recall.recalled(200, body)
     with pytest.raises(TargetUnavailable):
         recall.warm(200, body)
+    with pytest.raises(TargetUnavailable):
+        recall.epoch(200, body)
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503])
 def test_another_status_is_an_error(status: int) -> None:
     with pytest.raises(TargetUnavailable):
-        recall.hits(status, answer())
+        recall.recalled(status, answer())
     with pytest.raises(TargetUnavailable):
         recall.warm(status, b'{"tier_counts":{"warm":0}}')
+    with pytest.raises(TargetUnavailable):
+        recall.epoch(status, b'{"spaces":[{"id":"default","created_at":"then"}]}')
+
+
+def test_the_epoch_is_the_birth_of_the_default_space() -> None:
+    other = b'{"id":"orders","created_at":"later"}'
+    assert recall.epoch(200, b'{"spaces":[%b,{"id":"default","created_at":"then"}]}' % other) == "then"
+    with pytest.raises(TargetUnavailable):
+        recall.epoch(200, b'{"spaces":[%b]}' % other)
 
 
 def test_a_cue_is_read_back_as_it_was() -> None:
