@@ -1,0 +1,1 @@
+"""The one-shot migration: the bridge's snapshot path without a stream."""

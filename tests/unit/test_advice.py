@@ -1,0 +1,58 @@
+"""The advice of the migration guide, at its borders."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.migration.advice import advice, advise_batch, advise_workers, batch_range, worker_range
+
+
+@pytest.mark.parametrize(
+    ("rows", "range_"),
+    [
+        (0, (1_000, 1_000)),
+        (99_999, (1_000, 1_000)),
+        (100_000, (5_000, 10_000)),
+        (10_000_000, (5_000, 10_000)),
+        (10_000_001, (10_000, 20_000)),
+    ],
+)
+def test_batches_grow_with_the_table(rows: int, range_: tuple[int, int]) -> None:
+    """Under 100,000 rows 1,000; up to 10 million 5,000 to 10,000; beyond 10,000 to 20,000."""
+    assert batch_range(rows) == range_
+    assert advise_batch(rows) == range_[0]
+
+
+@pytest.mark.parametrize(
+    ("tables", "range_"),
+    [
+        ([2_000_000], (1, 2)),
+        ([2_000_000, 100_000], (1, 2)),
+        ([10, 99_999, 5_000], (4, 8)),
+        ([10, 2_000_000, 5_000], (4, 6)),
+        ([2_000_000] * 9, (4, 6)),
+        ([], (4, 8)),
+    ],
+)
+def test_workers_follow_the_mix_of_tables(tables: list[int], range_: tuple[int, int]) -> None:
+    """Few large tables 1 to 2, small ones 4 to 8, anything else 4 to 6."""
+    assert worker_range(tables) == range_
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(0, 10**9), min_size=1, max_size=20))
+def test_who_does_what_is_advised_is_told_nothing(tables: dict[str, int]) -> None:
+    """The advised numbers are inside of what is advised."""
+    batch = advise_batch(max(tables.values()))
+    assert advice(tables, batch, advise_workers(list(tables.values()))) == []
+
+
+def test_what_is_outside_is_told_with_the_flag() -> None:
+    """A sentence for each setting, with the table that it is about and what to write instead."""
+    told = advice({"public.events": 3_000_000, "public.users": 50}, batch=100, workers=1)
+    assert len(told) == 2
+    assert "--batch-size is 100" in told[0]
+    assert "public.events" in told[0]
+    assert "--batch-size 5000" in told[0]
+    assert "--parallel-workers 4" in told[1]
