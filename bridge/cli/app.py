@@ -25,6 +25,7 @@ from bridge.cli import (
     ledgers,
     parking,
     serving,
+    ticking,
     trying,
     validating,
     wiping,
@@ -56,6 +57,7 @@ MOVING = "Moving reads"
 app.command(rich_help_panel=SETTING_UP)(checking.init)
 app.command(rich_help_panel=SETTING_UP)(checking.check)
 app.command(rich_help_panel=SETTING_UP)(configuring.config)
+app.command(rich_help_panel=SETTING_UP)(ticking.checklist)
 app.command(rich_help_panel=RUNNING)(following.run)
 app.command(rich_help_panel=RUNNING)(serving.serve)
 app.command(rich_help_panel=RUNNING)(changing.pause)
