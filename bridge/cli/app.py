@@ -24,6 +24,7 @@ from bridge.cli import (
     following,
     ledgers,
     parking,
+    referring,
     serving,
     ticking,
     trying,
@@ -64,6 +65,7 @@ app.command(rich_help_panel=RUNNING)(changing.pause)
 app.command(rich_help_panel=RUNNING)(changing.resume)
 app.command(rich_help_panel=LOOKING)(following.status)
 app.command(rich_help_panel=LOOKING)(validating.validate)
+app.command(rich_help_panel=LOOKING)(referring.orphans)
 app.command(rich_help_panel=LOOKING)(ending.slots)
 app.command(rich_help_panel=LOOKING)(bundling.bundle)
 app.command(rich_help_panel=CHANGING)(altering.add)

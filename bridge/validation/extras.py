@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.ledger import Ledger
+from bridge.ledger.dangling import Dangling
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
 from bridge.validation.findings import EXTRA, Finding, Tally
@@ -69,6 +70,7 @@ class ExtraCheck:
         for memory_id in ids:
             stored = found[memory_id]
             known, live = self._expected(here, space, memory_id)
+            live = live or (stored is not None and stored.stamp() is None and self._placeholder(here, space, memory_id))
             kind = () if stored is None or live else ("resurrected" if known else "unknown to the ledger",)
             looks[memory_id] = Look((stored.content if stored is not None else None, known, live), kind)
         return looks, fence
@@ -85,6 +87,12 @@ class ExtraCheck:
             if (entry is not None and entry.live) or key in self.parked.get(plan.number, ()):
                 return True, True
         return known, False
+
+    def _placeholder(self, here: Sequence[TablePlan], space: str, memory_id: str) -> bool:
+        """Made by hand for a parent that PostgreSQL does not have: an orphan's reference leads to it."""
+        dangling = Dangling(self.sides.ledger)
+        keys = ((plan, memory_id.removeprefix(plan.prefix)) for plan in here if memory_id.startswith(plan.prefix))
+        return any(plan.space_of(key) == space and dangling.referred(plan.origin, [key]) for plan, key in keys)
 
 
 def _of(plans: Sequence[TablePlan], memory_id: str) -> TablePlan | None:
