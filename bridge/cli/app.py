@@ -26,6 +26,7 @@ from bridge.cli import (
     parking,
     referring,
     serving,
+    taking_back,
     ticking,
     trying,
     validating,
@@ -72,6 +73,8 @@ app.command(rich_help_panel=CHANGING)(altering.add)
 app.command(rich_help_panel=CHANGING)(altering.remove)
 app.command(rich_help_panel=CHANGING)(altering.reshard)
 app.command(rich_help_panel=CHANGING)(changing.resync)
+app.command(rich_help_panel=LOOKING)(taking_back.migrations)
+app.command(rich_help_panel=ENDING)(taking_back.rollback)
 app.command(rich_help_panel=ENDING)(ending.down)
 app.command(rich_help_panel=ENDING)(wiping.wipe)
 app.command(rich_help_panel=TRYING)(trying.demo)
