@@ -125,7 +125,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except BridgeError as error:
-        _say(error)
+        say(error)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)
@@ -137,7 +137,8 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(error: BridgeError) -> None:
+def say(error: BridgeError) -> None:
+    """An error as a person sees it."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[bold red]error:[/] {_plain(str(error))}")
     if error.hint:
