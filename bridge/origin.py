@@ -7,7 +7,7 @@ between can lead those to a standby, which is behind, or to a server with anothe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import psycopg
 
@@ -23,7 +23,10 @@ _FACTS = """
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A source by its address, and by the system and timeline that the ledger's positions are of."""
+    """A source by its address, and by the system and timeline that the ledger's positions are of.
+
+    `system_identifier` is empty where whoever began the ledger was not allowed to ask for it.
+    """
 
     url: str
     system_identifier: str
@@ -49,7 +52,7 @@ class Origin:
                 "PostgreSQL is a standby here, and rows are read from the primary only",
                 hint="Let source.url lead to the primary (target_session_attrs=read-write helps).",
             )
-        if found is not None and found[0] != self.system_identifier:
+        if found is not None and self.system_identifier and found[0] != self.system_identifier:
             raise SourceChanged(
                 f"a connection led to another system ({found[0]}) than the ledger's ({self.system_identifier})",
                 hint="Let source.url lead to one server only.",
@@ -61,20 +64,12 @@ class Origin:
             )
 
 
-class Opener(Protocol):
-    """Where rows are read from, and how."""
-
-    def connect(self, application_name: str) -> psycopg.Connection:
-        """A connection to read rows over. Raises SourceUnavailable, ConfigError and SourceChanged."""
-        ...
-
-
-Rows: TypeAlias = "str | Opener"
-"""Where rows are read from: an address that is believed, or one that is held to its identity, or to one snapshot of it."""
+Rows: TypeAlias = "str | Origin"
+"""Where rows are read from: an address that is believed, or one that is held to its identity."""
 
 
 def open_rows(source: Rows, application_name: str) -> psycopg.Connection:
-    """A connection to read rows over. Raises SourceUnavailable, ConfigError, and but for a plain address SourceChanged."""
-    if isinstance(source, str):
-        return connect(source, application_name=application_name)
-    return source.connect(application_name)
+    """A connection to read rows over. Raises SourceUnavailable, ConfigError, and for an origin SourceChanged."""
+    if isinstance(source, Origin):
+        return source.connect(application_name)
+    return connect(source, application_name=application_name)

@@ -96,6 +96,27 @@ class Target(Protocol):
         """Whether an ordinary write, read and forget in the probe space work now. Never raises for a refusal."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that came up for a vector, and the score that the server gave it. Neither says that it still exists."""
+
+    memory_id: str
+    score: float
+
+
+class Searched(Target, Protocol):
+    """A target that is asked for vectors, and by them."""
+
+    def vectors(self, space: str) -> Iterator[tuple[Stored, Vectors | None]]:
+        """List pages with the memories' vectors, of whatever length; None for one that the target does not give back.
+
+        Content and vector of a memory are of one version of it. What is said of `scan` holds here.
+        """
+
+    def recall(self, space: str, vector: Vectors, most: int) -> list[Hit]:
+        """What comes up for a vector, the best first, at most 100. Hints, as list pages are: forgotten rows are among them."""
+
+
 class Reading(Protocol):
     """The answer of a `Reader`: rows by key text, all read by one statement."""
 

@@ -7,7 +7,6 @@ creates it, so only `open` may be the first to touch one; the space goes into he
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -24,9 +23,10 @@ import httpx
 import numpy as np
 
 from bridge.engram import engram_pb2, policy, wire
+from bridge.engram.listed import cue, listed_vector, recalled
 from bridge.errors import BridgeError, TargetRejected, TargetUnavailable
 from bridge.memories import Stored, Write
-from bridge.ports import Kept, SpaceState
+from bridge.ports import Hit, Kept, SpaceState, Vectors
 
 DIMENSIONS = 768
 PROBE_SPACE = "engram-bridge-probe"
@@ -115,7 +115,7 @@ class EngramTarget:
             )
             if page.status_code != 200:
                 raise policy.unexpected(page.status_code, f"listing the space {space}")
-        with _in_its_form(f"the space {space}"):
+        with policy.in_its_form(f"the space {space}"):
             counted, created = int(page.json()["tier_counts"]["hot"]), str(answer.json()["created_at"])
         self._values[space] = self.confidence * (1 - 0.5 * min(counted, self._capacity) / self._capacity)
         self._opened.add(space)
@@ -127,7 +127,7 @@ class EngramTarget:
             answer = self._http().get("/api/v1/spaces", timeout=10.0)
             if answer.status_code != 200:
                 raise policy.unexpected(answer.status_code, "listing its spaces")
-        with _in_its_form("its spaces"):
+        with policy.in_its_form("its spaces"):
             for space in answer.json()["spaces"]:
                 if space["id"] == "default":
                     return str(space["created_at"])
@@ -242,27 +242,45 @@ class EngramTarget:
 
     def scan(self, space: str) -> Iterator[Stored]:
         """See `Target.scan`. The next page is on its way while one is looked at."""
+        return (stored for stored, _vector in self._pages(space, {}))
+
+    def vectors(self, space: str) -> Iterator[tuple[Stored, Vectors | None]]:
+        """See `Searched.vectors`: list pages are the only answers of the server that hold them."""
+        return self._pages(space, {"include_embeddings": "true"})
+
+    def _pages(self, space: str, more: dict[str, str]) -> Iterator[tuple[Stored, Vectors | None]]:
         assert space in self._opened, "a space is opened before it is read: a read would create it"
         offset = 0
-        ahead = self._pool.submit(self._page, space, offset)
+        ahead = self._pool.submit(self._page, space, offset, more)
         while True:
             memories = ahead.result()
             offset += PAGE
             if len(memories) == PAGE:
-                ahead = self._pool.submit(self._page, space, offset)
+                ahead = self._pool.submit(self._page, space, offset, more)
             yield from memories
             if len(memories) < PAGE:
                 return
 
-    def _page(self, space: str, offset: int) -> list[Stored]:
+    def _page(self, space: str, offset: int, more: dict[str, str]) -> list[tuple[Stored, Vectors | None]]:
+        asked = {"limit": str(PAGE), "offset": str(offset), **more}
         with policy.translated():
-            answer = self._http().get(
-                "/api/v1/memories", params={"limit": PAGE, "offset": offset}, headers={"X-Memory-Space": space}, timeout=CALL
-            )
+            answer = self._http().get("/api/v1/memories", params=asked, headers={"X-Memory-Space": space}, timeout=CALL)
             if answer.status_code != 200:
                 raise policy.unexpected(answer.status_code, f"listing the space {space}")
-        with _in_its_form(f"the space {space}"):
-            return [Stored(memory["id"], memory["content"]) for memory in answer.json()["memories"]]
+        with policy.in_its_form(f"the space {space}"):
+            found = answer.json()["memories"]
+            return [(Stored(memory["id"], memory["content"]), listed_vector(memory)) for memory in found]
+
+    def recall(self, space: str, vector: Vectors, most: int) -> list[Hit]:
+        """See `Searched.recall`."""
+        assert space in self._opened, "a space is opened before it is read: a read would create it"
+        asked = {"embedding": cue(vector), "max_results": str(most), "threshold": "0", "mode": "similarity"}
+        with policy.translated():
+            answer = self._http().get("/api/v1/memories/recall", params=asked, headers={"X-Memory-Space": space})
+            if answer.status_code != 200:
+                raise policy.unexpected(answer.status_code, f"a recall in the space {space}")
+        with policy.in_its_form("a recall"):
+            return recalled(answer.json())
 
     # probing
 
@@ -327,20 +345,9 @@ class EngramTarget:
         return pool
 
 
-@contextlib.contextmanager
-def _in_its_form(what: str) -> Iterator[None]:
-    """An answer that no Engram would give is no answer. Raises TargetUnavailable."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TargetUnavailable(
-            f"Engram answered {what} in a form that is not its own", hint="Is something else between the bridge and Engram?"
-        ) from error
-
-
 def _stored(body: bytes) -> Stored:
     """The memory of an answer. Raises TargetUnavailable for what no Engram would say."""
-    with _in_its_form("a memory"):
+    with policy.in_its_form("a memory"):
         memory = json.loads(body)
         return Stored(memory["id"], memory["content"], memory.get("confidence"), memory.get("timestamp"))
 

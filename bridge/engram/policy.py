@@ -62,3 +62,14 @@ def unexpected(status: int, what: str) -> TargetUnavailable:
     """Our error for an HTTP status that says neither the thing asked for nor its absence."""
     hint = "Set target.api_key, or ENGRAM_API_KEY." if status in (401, 403) else ""
     return TargetUnavailable(f"Engram answered {status} to {what}", hint=hint)
+
+
+@contextlib.contextmanager
+def in_its_form(what: str) -> Iterator[None]:
+    """An answer that no Engram would give is no answer. Raises TargetUnavailable."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TargetUnavailable(
+            f"Engram answered {what} in a form that is not its own", hint="Is something else between the bridge and Engram?"
+        ) from error

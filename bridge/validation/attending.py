@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.config import Config
+from bridge.embedding import Embedders
 from bridge.errors import BridgeError, defect
 from bridge.ledger import Ledger, Serving
 from bridge.mapping import Mapping
-from bridge.origin import Origin
+from bridge.origin import Origin, Rows
 from bridge.postgres import connect
 from bridge.validation.run import order_of, validate
 from bridge.validation.sides import Sides
-from bridge.wiring import identity_of, make_plan, open_target
+from bridge.wiring import identity_of, make_plan, open_embedders, open_target
 from snapshot.refresh import Refresher
 
 logger = logging.getLogger(__name__)
@@ -26,17 +27,27 @@ NEWEST = 50
 
 
 @contextmanager
-def open_sides(config: Config, ledger: Ledger, mapping: Mapping | None = None) -> Iterator[Sides]:
-    """Both sides, opened for reading; without a mapping it is made from the catalogue.
+def open_sides(
+    config: Config,
+    ledger: Ledger,
+    mapping: Mapping | None = None,
+    *,
+    embedders: Embedders | None = None,
+    snapshot: Rows | None = None,
+    earlier: Collection[str] = (),
+) -> Iterator[Sides]:
+    """Both sides, opened for reading; without a mapping it is made from the catalogue, and models are loaded when needed.
 
-    Raises SourceUnavailable, TargetUnavailable and ConfigError.
+    `snapshot`: what PostgreSQL is read from when that is the snapshot that the rows were carried from; `earlier`: labels of
+    tables of which some were carried before it. Raises SourceUnavailable, TargetUnavailable and ConfigError.
     """
     facts = ledger.facts()
-    origin = Origin(config.source.url, facts["system_identifier"], int(facts["timeline"]))
+    origin = snapshot or Origin(config.source.url, facts.get("system_identifier", ""), int(facts["timeline"]))
     if mapping is None:
         with connect(config.source.url, application_name="engram-bridge validate") as connection:
             mapping = make_plan(config, ledger, connection, register=False).mapping
     target = open_target(config)
+    models = _Models(config, embedders)
     try:
         with Refresher(origin, size=1) as reader:
             yield Sides(
@@ -49,9 +60,33 @@ def open_sides(config: Config, ledger: Ledger, mapping: Mapping | None = None) -
                 default_when=float(facts["created"]),
                 confidence=target.confidence,
                 url=config.source.url,
+                embedders=models.get,
+                held=snapshot is not None,
+                earlier=earlier,
             )
     finally:
+        models.close()
         target.close()
+
+
+@dataclass(slots=True)
+class _Models:
+    """The models of somebody else, or our own, loaded when they are asked for first."""
+
+    config: Config
+    given: Embedders | None
+    _own: Embedders | None = None
+
+    def get(self) -> Embedders:
+        if self.given is not None:
+            return self.given
+        if self._own is None:
+            self._own = open_embedders(self.config)
+        return self._own
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
 
 
 def carry_out(serving: Serving, number: int, sides: Sides, detail: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +112,7 @@ class Attendant:
     config: Config
     ledger: Ledger
     mapping: Callable[[], Mapping]
+    embedders: Embedders
     ending: Callable[[], bool]
     ready: Callable[[], bool]
     _mine: set[int] = field(default_factory=set)
@@ -97,7 +133,7 @@ class Attendant:
         serving.begin_validation(number, detail)
         mapping = self.mapping()
         try:
-            with open_sides(self.config, self.ledger, mapping) as sides:
+            with open_sides(self.config, self.ledger, mapping, embedders=self.embedders) as sides:
                 sides.ending = self.ending
                 sides.current = lambda plan: self.mapping().plans.get(plan.table.label) is plan
                 found = carry_out(serving, number, sides, detail)

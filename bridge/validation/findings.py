@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 COUNTS, ROWS, REFERENCES, EXTRA, FORMS = "counts", "rows", "references", "extra", "forms"
+VECTORS, QUERIES = "vectors", "queries"
 
 CHECKS = {
     COUNTS: "every key of PostgreSQL is live in the ledger, and no other",
@@ -14,8 +16,19 @@ CHECKS = {
     REFERENCES: "every foreign key of a sampled row has its edge and its target memory",
     EXTRA: "nothing is in our spaces that the ledger does not know",
     FORMS: "sampled memories echo their id, time and confidence",
+    VECTORS: "no vector is zero, constant or broken; sampled ones are made from their row's text, and near no other",
+    QUERIES: "the queries that were given find the rows that they should",
 }
 """The checks by name, and what each of them says when nothing was found."""
+
+LEAVABLE = (VECTORS,)
+"""Checks that an order can leave out. Queries are only checked where some are given."""
+
+MISSING = "missing"
+"""The kind of a row that is not in its space."""
+
+SINCE = "changed since"
+"""No check, and no damage: PostgreSQL has gone on, and nobody carries it to Engram."""
 
 KEPT = 200
 """Findings that are named in a result; the others are counted."""
@@ -47,7 +60,11 @@ class Finding:
 class Tally:
     """One table. `rows` in PostgreSQL, `live` in the ledger, when their keys were read; `lag`: differences that passed by.
 
+    `listed`: memories that the list pages showed; `targets`: memories that edges of sampled rows lead to;
+    `vectors`: vectors that were looked at, of which `recomputed` were made anew.
     `unsettled`: differences that neither passed by nor stood still: nothing is said of them, and the table is not clean.
+    `since`: ids of rows that PostgreSQL has changed since they were carried, while nobody carries changes; not clean, no damage.
+    `undone`: checks that could not be done, and why: not clean either.
     """
 
     label: str
@@ -56,17 +73,47 @@ class Tally:
     sampled: int = 0
     listed: int = 0
     edges: int = 0
+    targets: int = 0
     orphans: int = 0
     parked: int = 0
     lag: int = 0
     unsettled: int = 0
+    vectors: int = 0
+    recomputed: int = 0
+    queries: int = 0
     skipped: str = ""
     findings: list[Finding] = field(default_factory=list)
+    since: list[str] = field(default_factory=list)
+    undone: dict[str, str] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
         """Everything that was looked at is as it should be."""
-        return not self.findings and not self.unsettled and not self.skipped
+        return not (self.findings or self.unsettled or self.skipped or self.since or self.undone)
+
+    @property
+    def damaged(self) -> float:
+        """The largest share of the rows looked at by a check that it found damaged, 0…1. Queries find no damage to rows."""
+        looked = {
+            COUNTS: max(self.rows, self.live),
+            REFERENCES: self.sampled + self.targets,
+            EXTRA: max(self.rows, self.listed),
+            VECTORS: self.vectors,
+        }
+        found: dict[str, set[str]] = {}
+        for one in self.findings:
+            if one.check != QUERIES:
+                found.setdefault(one.check, set()).add(one.memory_id)
+        shares = [len(ids) / max(looked.get(check, self.sampled), len(ids)) for check, ids in found.items()]
+        return max(shares, default=0.0)
+
+    def note(self, found: Iterable[Finding]) -> None:
+        """Take in what was found of one row."""
+        for one in found:
+            if one.check == SINCE:
+                self.since.append(one.memory_id)
+            else:
+                self.findings.append(one)
 
     def as_dict(self) -> dict[str, Any]:
         """For the result."""
@@ -82,9 +129,15 @@ class Tally:
             "parked": self.parked,
             "lag": self.lag,
             "unsettled": self.unsettled,
+            "vectors": self.vectors,
+            "recomputed": self.recomputed,
+            "queries": self.queries,
+            "changed_since": len(self.since),
+            "damaged": round(self.damaged, 6),
             "findings": len(self.findings),
             "checks": {name: by_check.get(name, 0) for name in CHECKS},
             **({"skipped": self.skipped} if self.skipped else {}),
+            **({"undone": self.undone} if self.undone else {}),
             "chance_to_miss": {str(bad): chance_to_miss(self.rows, self.sampled, bad) for bad in ASSUMED if bad <= self.rows},
         }
 

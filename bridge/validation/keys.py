@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
-from bridge.validation.findings import COUNTS, Finding, Tally
+from bridge.validation.findings import COUNTS, SINCE, Finding, Tally
 from bridge.validation.settling import Look, settle
 from bridge.validation.sides import Sides, pages
 
@@ -36,6 +36,6 @@ def compare_keys(sides: Sides, plan: TablePlan, parked: set[str], tally: Tally) 
     settled = settle(sorted((here ^ there) - parked), look, sides.passed)
     tally.lag += settled.lag
     tally.unsettled += len(settled.unsettled)
-    for key, (kind,) in settled.true.items():
-        tally.findings.append(Finding(COUNTS, kind, plan.table.label, plan.prefix + key))
+    check = SINCE if sides.gone_on(plan) else COUNTS
+    tally.note(Finding(check, kind, plan.table.label, plan.prefix + key) for key, (kind,) in settled.true.items())
     return here

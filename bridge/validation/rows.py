@@ -12,7 +12,7 @@ from bridge.gate import Entry
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
 from bridge.memories import Memory, Stamp, Stored, digest, read_stamp, split_content
-from bridge.validation.findings import FORMS, REFERENCES, ROWS, Finding, Tally
+from bridge.validation.findings import FORMS, MISSING, REFERENCES, ROWS, SINCE, Finding, Tally
 from bridge.validation.settling import Look, settle
 from bridge.validation.sides import Sides, pages
 
@@ -50,7 +50,7 @@ class RowCheck:
                 if key in waiting:
                     self.tally.unsettled += 1
                 else:
-                    self.tally.findings += found
+                    self.tally.note(found)
             if self.sides.ending():
                 return
 
@@ -96,8 +96,12 @@ class RowCheck:
         if row is None:
             return  # it was deleted since the sample was drawn: what is left of it is for the check `extra`
         memory = self.plan.memory(row, key)
+        if entry is not None and entry.digest != memory.digest and self.sides.gone_on(self.plan):
+            yield self._finding(SINCE, "changed", key)
+            yield from self._against_ledger(key, stored, entry)
+            return
         if stored is None:
-            yield self._finding(ROWS, "missing", key)
+            yield self._finding(ROWS, MISSING, key)
             return
         stamp = read_stamp(stored.content)
         wrong = self._content(key, memory, stored, stamp, entry)
@@ -107,6 +111,27 @@ class RowCheck:
         assert stamp is not None, "a content without one is wrong"
         yield from self._references(key, memory, stamp, edges)
         yield from self._forms(key, memory, stored)
+
+    def _against_ledger(self, key: str, stored: Stored | None, entry: Entry) -> Iterable[Finding]:
+        """What Engram holds of a row that PostgreSQL has changed since: only the ledger can say whether it is right."""
+        stamp = stored.stamp() if stored is not None else None
+        if stored is None:
+            yield self._finding(ROWS, MISSING, key)
+        elif stamp is None:
+            yield self._finding(ROWS, "without our stamp", key)
+        elif not stamp.intact:
+            yield self._finding(ROWS, "changed", key)
+        elif stamp.version < entry.version:
+            yield self._finding(ROWS, "reverted", key)
+        elif stamp.digest != entry.digest:
+            yield self._finding(ROWS, "another row", key)
+        elif stamp.version != entry.version or not self._ours(key, stamp):
+            yield self._finding(ROWS, "another stamp", key)
+        elif digest(stamp.references) != entry.references:
+            yield self._finding(REFERENCES, "other edges than the ledger's in Engram", key)
+
+    def _ours(self, key: str, stamp: Stamp) -> bool:
+        return (stamp.ledger, stamp.table, stamp.key) == (self.sides.ledger_id, self.plan.table.label, key)
 
     def _content(self, key: str, memory: Memory, stored: Stored, stamp: Stamp | None, entry: Entry | None) -> Finding | None:
         parts = split_content(stored.content)
@@ -119,8 +144,7 @@ class RowCheck:
             return self._finding(ROWS, "reverted", key, columns)
         if stamp.found_digest != memory.digest:
             return self._finding(ROWS, "another row", key, columns)
-        whose = (stamp.ledger, stamp.table, stamp.key) == (self.sides.ledger_id, self.plan.table.label, key)
-        if not whose or entry is None or stamp.version != entry.version:
+        if not self._ours(key, stamp) or entry is None or stamp.version != entry.version:
             return self._finding(ROWS, "another stamp", key)
         return None
 
@@ -205,22 +229,25 @@ class ParentCheck:
             tally = tallies[plan.table.label]
             for page in pages(keys):
                 settled = settle(page, lambda some, plan=plan: self._look(plan, some), self.sides.passed)  # type: ignore[misc]  # bound now
+                tally.targets += len(page)
                 tally.lag += settled.lag
                 tally.unsettled += len(settled.unsettled)
                 for key, (kind,) in settled.true.items():
                     if kind == "orphan":
                         tally.orphans += 1
                         continue
+                    check = SINCE if kind == "new" else REFERENCES
                     child = parents[(origin, key)]
-                    tally.findings.append(
-                        Finding(REFERENCES, "target missing", plan.table.label, plan.prefix + key, detail=f"of {child}")
-                    )
+                    tally.note([Finding(check, kind, plan.table.label, plan.prefix + key, detail=f"of {child}")])
 
     def _look(self, plan: TablePlan, keys: Sequence[str]) -> tuple[Mapping[str, Look[str]], Lsn]:
         found = RowCheck(self.sides, plan, Tally(plan.table.label))._stored(keys)
+        entries = self.sides.ledger.entries(plan.number, keys) if self.sides.gone_on(plan) else None
         rows, fence = self.sides.rows(plan, keys)
         looks = {}
         for key in keys:
-            kinds = () if found[key] is not None else ("target missing",) if key in rows else ("orphan",)
-            looks[key] = Look((key in rows, found[key] is None), kinds)
+            entry = entries.get(key) if entries is not None else None
+            new = entries is not None and (entry is None or not entry.live)
+            kind = "orphan" if key not in rows else "new" if new else "target missing"
+            looks[key] = Look((key in rows, found[key] is None), () if found[key] is not None else (kind,))
         return looks, fence

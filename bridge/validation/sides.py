@@ -1,9 +1,14 @@
-"""The sides that are compared, read in pages: PostgreSQL by key, Engram by id, and what the ledger says; and the frontier."""
+"""The sides that are compared, read in pages: PostgreSQL by key, Engram by id, and what the ledger says; and the frontier.
+
+Three cases. A bridge carries changes: what differs between PostgreSQL and the ledger is lag until the frontier has passed. Nobody
+does: it is what has changed since, and no damage. PostgreSQL is read at the snapshot that the rows were carried from: then
+neither can be, and it is damage like any other. What differs between ledger and Engram is damage always, once it stands still.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -12,13 +17,14 @@ import psycopg
 from psycopg import sql
 
 from bridge.changes import Row
-from bridge.errors import Fatal, MappingError
+from bridge.embedding import Embedders
+from bridge.errors import ConfigError, Fatal, MappingError
 from bridge.keys import join_key
 from bridge.ledger import Ledger
 from bridge.lsn import Lsn
 from bridge.mapping import Mapping, TablePlan
 from bridge.origin import Rows, open_rows
-from bridge.ports import Target
+from bridge.ports import Searched
 from bridge.source_queries import Source
 from snapshot.chunks import reached, read_chunk
 from snapshot.keys import column_list, relation
@@ -34,16 +40,22 @@ FLUSH_SECONDS = 3.0
 Item = TypeVar("Item")
 
 
+def _no_models() -> Embedders:
+    raise ConfigError("no embedding model is at hand", hint="This is a defect: please report it.")
+
+
 @dataclass(slots=True)
 class Sides:
     """Everything that a validation reads. It writes to none of them.
 
     `target` is its own client, so that no proof waits behind it. `patience`: seconds that the frontier may take to pass a fence.
-    `ending`: True when it is to end early. `current`: the plan that is in force for a table now.
+    `ending`: True when it is to end early. `current`: the plan that is in force for a table now. `embedders`: the models, loaded
+    when they are asked for. `held`: `origin` and `reader` read at the snapshot that the rows were carried from; `earlier` are
+    tables of which some rows were carried before it.
     """
 
     ledger: Ledger
-    target: Target
+    target: Searched
     mapping: Mapping
     origin: Rows
     reader: Refresher
@@ -54,14 +66,39 @@ class Sides:
     patience: float = 120.0
     ending: Callable[[], bool] = lambda: False
     current: Callable[[TablePlan], bool] = lambda _plan: True
+    embedders: Callable[[], Embedders] = _no_models
+    held: bool = False
+    earlier: Collection[str] = ()
     _flushed: float = 0.0
+    _alone: bool | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Nobody carried changes when this was first asked."""
+        if self._alone is None:
+            self._alone = self.held or self.ledger.held_by() is None
+        return self._alone
+
+    @property
+    def disturbed(self) -> bool:
+        """Nobody carried changes at first, and now a bridge runs: a difference may be a change under way."""
+        return self.alone and not self.held and self.ledger.held_by() is not None
+
+    def gone_on(self, plan: TablePlan) -> bool:
+        """PostgreSQL may be ahead of the ledger for good: a difference between the two says nothing of damage."""
+        return self.alone and (not self.held or plan.table.label in self.earlier)
 
     def frontier(self) -> Lsn:
         """The proven position."""
         return int(self.ledger.facts().get("proven", 0))
 
     def passed(self, fence: Lsn) -> bool:
-        """Wait until the frontier has passed; False when nobody moves it, patience has ended or all is to end."""
+        """Wait until the frontier has passed; False when nobody moves it, patience has ended or all is to end.
+
+        When nobody carries changes there is nothing to wait for.
+        """
+        if self.alone:
+            return not self.ending()
         deadline = time.monotonic() + self.patience
         began = time.monotonic()
         while not self.ending():

@@ -93,7 +93,8 @@ def listed(row: Row, with_vector: bool) -> dict[str, object]:
     """A row as a list page shows it."""
     entry: dict[str, object] = {"confidence": widened(row.confidence), "content": row.content}
     if with_vector:
-        entry["embedding"] = [float(number) for number in row.vector]
+        finite = np.isfinite(row.vector).all()  # JSON has no other numbers: the server writes null for them
+        entry["embedding"] = row.vector.tolist() if finite else [n if np.isfinite(n) else None for n in row.vector.tolist()]
     return entry | {"id": row.id, "timestamp": instants.with_offset(row.when)}
 
 

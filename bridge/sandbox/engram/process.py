@@ -82,10 +82,10 @@ class SandboxEngram:
         """The rules in force with how often they struck, and the number of calls by kind."""
         return self._request("GET", "/sandbox/faults", None)
 
-    def damage(self, space: str, identity: str, do: str = "remove", content: str | None = None) -> None:
-        """Damage a stored row: remove, hide, content (with `content`) or resurrect."""
+    def damage(self, space: str, identity: str, do: str = "remove", content: object = None) -> None:
+        """Damage a stored row: remove, hide, resurrect; or content, vector, confidence, time, which becomes `content`."""
         order = {"space": space, "id": identity, "do": do}
-        self._post("/sandbox/damage", order if content is None else {**order, "content": content})
+        self._post("/sandbox/damage", order if content is None else {**order, do: content})
 
     def __enter__(self) -> Self:
         return self.start()

@@ -129,12 +129,17 @@ class Document:
 
     def vector(self, key: str) -> Vector | None:
         """A vector, if there is one; a wrong length is the handler's complaint, in JSON."""
+        return None if self._fields.get(key) is None else checked_vector(self._list(key))
+
+    def numbers(self, key: str) -> Vector:
+        """Numbers that must be there, as many as there are."""
+        return np.array(self._list(key), dtype=np.float32)
+
+    def _list(self, key: str) -> list[float]:
         value = self._fields.get(key)
-        if value is None:
-            return None
         if not isinstance(value, list) or not all(type(entry) in (int, float) for entry in value):
             _unfit(key, "a list of numbers")
-        return checked_vector(value)
+        return value
 
 
 def checked_vector(numbers: list[float]) -> Vector:

@@ -16,14 +16,14 @@ refuses every later update of that id too, until it is forgotten or the row it c
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 import numpy as np
 
-from bridge.sandbox.engram.vectors import Vector, VectorIndex, unit
+from bridge.sandbox.engram.vectors import DIMENSIONS, Vector, VectorIndex, unit
 
 # The server reckons in 32 bits.
 DUPLICATE: Final = float(np.float32(0.95))
@@ -189,12 +189,18 @@ class Space:
         """Take the row from reads but not from lists, as a better duplicate does. Whether there was one."""
         return self._leave_living(identity)
 
-    def rewrite(self, identity: str, content: str) -> bool:
-        """Change the content of the row where it lies. Whether there was one."""
+    def change(self, identity: str, how: Callable[[Row], None]) -> bool:
+        """Change the row where it lies. Whether there was one."""
         rows = [rows[identity] for rows in (self._living, self._listed, self._hot_tier) if identity in rows]
         for row in rows:
-            row.content = content
+            how(row)
         return bool(rows)
+
+    def turn(self, identity: str, vector: Vector) -> bool:
+        """Give the row another vector where it lies. Whether there was one."""
+        if identity in self._living:
+            self._index.put(identity, unit(vector) if len(vector) == DIMENSIONS else np.zeros(DIMENSIONS, dtype=np.float32))
+        return self.change(identity, lambda row: setattr(row, "vector", vector))
 
     def resurrect(self, identity: str) -> bool:
         """Bring a forgotten row back as the tiers remember it. Whether they do, and it was gone."""

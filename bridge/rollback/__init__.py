@@ -1,1 +1,0 @@
-"""Taking a migration back: its memories are forgotten and proven gone, and nothing else is touched."""
