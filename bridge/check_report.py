@@ -34,10 +34,12 @@ class Report:
 
     findings: tuple[Finding, ...]
     tables: tuple[TableSummary, ...]
+    command: str = "run"
+    """What it was asked for."""
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings with which `run` could not work."""
+        """The findings with which it could not work."""
         return [finding for finding in self.findings if finding.level == "error"]
 
     @property
@@ -83,10 +85,11 @@ class Report:
     def _closing(self) -> Text:
         warnings = sum(finding.level == "warning" for finding in self.findings)
         if self.errors:
-            return Text(f"{len(self.errors)} error(s), {warnings} warning(s): `run` cannot work yet", style="bold red")
+            return Text(f"{len(self.errors)} error(s), {warnings} warning(s): `{self.command}` cannot work yet", style="bold red")
         held = any(finding.code == "ledger.held" for finding in self.findings)
         return Text(
-            f"no errors, {warnings} warning(s): `run` {'is at work already' if held else 'can start'}", style="bold green"
+            f"no errors, {warnings} warning(s): `{self.command}` {'is at work already' if held else 'can start'}",
+            style="bold green",
         )
 
 

@@ -1,14 +1,17 @@
-"""Where the ledger knows better than the configuration: tables that were added, removed or resharded while running. Pure."""
+"""Where the ledger knows better than the configuration: tables added, removed or resharded, or mapped by flags. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-ADDED, REMOVED, RESHARDED, FILLED = "added", "removed", "resharded", "filling"
+ADDED, REMOVED, RESHARDED, FILLED, MAPPED = "added", "removed", "resharded", "filling", "mapped"
 """Verbs of the ledger's table `choices`."""
+
+ROLLED_BACK = "rollback"
+"""In the detail of REMOVED: the migration that was rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,9 @@ class Choices:
 
     `added` are carried whatever `include` and `exclude` say, `removed` are not. `resharded`: for tables that live in other spaces
     than the configuration names, the lists of spaces that it may go on naming. `models`: for those that were given another model.
-    `filling`: the model of the generation that is being filled.
+    `filling`: the model of the generation that is being filled. `rolled_back`: those of the removed ones that a rollback has
+    taken out; another migration of theirs may take them in again (`Generations.readmit`). `mapped`: what `migrate-postgresql` was
+    told of a table by flags, as the configuration would say it; it holds for tables that the configuration does not name.
     """
 
     added: frozenset[str] = frozenset()
@@ -33,6 +38,13 @@ class Choices:
     resharded: Mapping[str, list[list[str]]] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     filling: Mapping[str, Model] = field(default_factory=dict)
+    rolled_back: frozenset[str] = frozenset()
+    mapped: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def readmitted(self) -> Choices:
+        """The same for a migration, which takes in again what was rolled back."""
+        return replace(self, removed=self.removed - self.rolled_back, rolled_back=frozenset())
 
     def accepts(self, label: str, known: Sequence[str], configured: Sequence[str]) -> bool:
         """Whether the configuration may name these spaces for a table that lives in the known ones."""
@@ -51,6 +63,8 @@ def choices_of(rows: Sequence[tuple[str, str, str]]) -> Choices:
         resharded,
         {label: _model(detail) for label, detail in by_verb.get(RESHARDED, {}).items() if detail.get("model")},
         {label: _model(detail) for label, detail in by_verb.get(FILLED, {}).items()},
+        frozenset(label for label, detail in by_verb.get(REMOVED, {}).items() if ROLLED_BACK in detail),
+        by_verb.get(MAPPED, {}),
     )
 
 

@@ -8,6 +8,7 @@ written by a run that died before it could record it, or came back from the dead
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 
 from bridge.forgetting import existing, forget_all
 from bridge.gate import Entry
@@ -31,13 +32,19 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
     suspects: dict[str, Work] = {}
     foreign = 0
     strays: list[str] = []
-    here = {record.label for record in shop.ledger.generations() if space in record.spaces}
+    here = {record.label: record.number for record in shop.ledger.generations() if space in record.spaces}
+    resting = {label: number for label, number in here.items() if _rests(shop, number)}
+    asleep: dict[str, dict[str, str]] = {}
     for stored in shop.target.scan(space):
         unseen.discard(stored.memory_id)
         known = expected.get(stored.memory_id)
         if known is not None:
             if not shop.holds(*known, stored):
                 suspects[stored.memory_id] = _suspicion(known[0], known[1])
+            continue
+        stamp = stored.stamp()
+        if stamp is not None and stamp.ledger == shop.ledger_id and stamp.table in resting:
+            asleep.setdefault(stamp.table, {})[stamp.key] = stored.memory_id
             continue
         work = _unknown(shop, space, stored)
         if work is None and _vacated(shop, stored, here):
@@ -48,6 +55,8 @@ def compare_space(shop: Workshop, space: str) -> tuple[list[Work], list[TablePla
             suspects[stored.memory_id] = work
     if foreign:
         logger.warning("a space holds memories that the bridge did not write", extra={"space": space, "count": foreign})
+    for label, keys in asleep.items():
+        strays += _buried(shop, resting[label], keys)
     _forget_strays(shop, space, strays)
     for memory_id in unseen:
         plan, key, _entry = expected[memory_id]
@@ -67,7 +76,19 @@ def _expected(shop: Workshop, space: str) -> dict[str, tuple[TablePlan, str, Ent
     }
 
 
-def _vacated(shop: Workshop, stored: Stored, here: set[str]) -> bool:
+def _rests(shop: Workshop, number: int) -> bool:
+    """Nothing of this generation is taken in now: it is stopped, or not carried any more while its memories are kept."""
+    return number in shop.stopped or number not in shop.mapping.numbered
+
+
+def _buried(shop: Workshop, number: int, keys: dict[str, str]) -> list[str]:
+    """The ids of those that the ledger has a tombstone of, and that a restart has brought back: of a migration that was rolled
+    back, or of rows that were deleted before their table was stopped. All others of such a table stay where they are."""
+    known = shop.ledger.entries(number, list(keys))
+    return [memory_id for key, memory_id in keys.items() if key in known and not known[key].live]
+
+
+def _vacated(shop: Workshop, stored: Stored, here: Container[str]) -> bool:
     """A memory of ours whose table is not `here`: it was removed or lives in other spaces now, and this has come back.
 
     A table that is stopped has its memories where they are.

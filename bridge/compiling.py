@@ -143,7 +143,7 @@ def _link(plan: TablePlan, plans: MappingABC[str, TablePlan]) -> None:
     """Compile the foreign keys of a plan; parents that are not carried are left out (they are external, C22)."""
     index = {column.name: position for position, column in enumerate(plan.table.columns)}
     links = []
-    for key in sorted(plan.table.foreign_keys, key=lambda key: key.name):
+    for key in sorted(plan.table.foreign_keys if plan.options.edges else (), key=lambda key: key.name):
         parent = plans.get(".".join(key.parent))
         if parent is None or any(name not in index for name in key.columns):
             continue

@@ -168,6 +168,7 @@ class Table(Section):
     max_staleness: float | None = Field(
         default=None, gt=0, description="Seconds that an answer of Engram may be behind; by default serve.max_staleness."
     )
+    edges: bool = Field(default=True, description="Whether its foreign keys become edges.")
     tenant: str | None = Field(
         default=None, min_length=1, description="Column that says whose a row is: callers see their own rows only."
     )
@@ -215,6 +216,7 @@ class Table(Section):
             exclude=self.columns.exclude,
             collapse=self.duplicates == "collapse",
             model=self.model,
+            edges=self.edges,
         )
 
 

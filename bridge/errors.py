@@ -11,6 +11,7 @@
         ├── CheckFailed                what would go wrong later was found before the first row
         ├── ProtocolError              bytes that we do not understand
         ├── SourceChanged              another system, timeline or slot than the ledger's, or a slot ahead of it
+        │   └── SnapshotLost           the snapshot that all rows are read from has ended
         ├── SlotLost                   the slot is gone or invalidated: what it held back cannot be streamed any more
         ├── LedgerError                the ledger cannot be read or written, or belongs to something else
         │   └── LedgerHeld             another `run` works with this ledger
@@ -97,6 +98,10 @@ class ProtocolError(Fatal):
 
 class SourceChanged(Fatal):
     """The source is not the one that the ledger describes."""
+
+
+class SnapshotLost(SourceChanged):
+    """The snapshot that all rows are read from has ended."""
 
 
 class SlotLost(Fatal):

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
-from bridge.workshop import Workshop
+from bridge.ports import Target
 
 ROUNDS = 4
 
 
-def forget_all(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
+class HasTarget(Protocol):
+    """Whoever works with a target."""
+
+    @property
+    def target(self) -> Target:
+        """The server."""
+
+
+def forget_all(shop: HasTarget, space: str, memory_ids: list[str]) -> set[str]:
     """Forget these; answers those that are still there after some rounds."""
     left = memory_ids
     for _round in range(ROUNDS if memory_ids else 0):
@@ -21,7 +30,7 @@ def forget_all(shop: Workshop, space: str, memory_ids: list[str]) -> set[str]:
     return set(left)
 
 
-def existing(shop: Workshop, space: str, memory_ids: Iterable[str]) -> list[str]:
+def existing(shop: HasTarget, space: str, memory_ids: Iterable[str]) -> list[str]:
     """Those that the target answers."""
     ids = list(dict.fromkeys(memory_ids))
     found = shop.target.read(space, ids) if ids else []

@@ -7,7 +7,7 @@ between can lead those to a standby, which is behind, or to a server with anothe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import psycopg
 
@@ -64,12 +64,20 @@ class Origin:
             )
 
 
-Rows: TypeAlias = "str | Origin"
-"""Where rows are read from: an address that is believed, or one that is held to its identity."""
+class Opener(Protocol):
+    """Where rows are read from, and how."""
+
+    def connect(self, application_name: str) -> psycopg.Connection:
+        """A connection to read rows over. Raises SourceUnavailable, ConfigError and SourceChanged."""
+        ...
+
+
+Rows: TypeAlias = "str | Opener"
+"""Where rows are read from: an address that is believed, or one that is held to its identity, or to one snapshot of it."""
 
 
 def open_rows(source: Rows, application_name: str) -> psycopg.Connection:
-    """A connection to read rows over. Raises SourceUnavailable, ConfigError, and for an origin SourceChanged."""
-    if isinstance(source, Origin):
-        return source.connect(application_name)
-    return connect(source, application_name=application_name)
+    """A connection to read rows over. Raises SourceUnavailable, ConfigError, and but for a plain address SourceChanged."""
+    if isinstance(source, str):
+        return connect(source, application_name=application_name)
+    return source.connect(application_name)

@@ -57,7 +57,7 @@ def ask(config: Config, ledger: Ledger, *, new_source: bool) -> Renewal:
     be meant, SourceUnavailable also for a standby.
     """
     facts = ledger.facts()
-    if "system_identifier" not in facts:
+    if "slot" not in facts:
         raise ConfigError("this ledger never had a slot", hint="Start `engram-bridge run`.")
     identity = source_identity(config)
     with connect(config.source.url, application_name="engram-bridge setup") as connection, translated():

@@ -221,7 +221,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
             _tell_left_out(plan, faulty)
             _tell_shards(plan)
             settle_models(ledger, plan.mapping.numbered.values(), embedders)
-            spaces = _open_spaces(ledger, target, plan, occupied)
+            spaces = open_spaces(ledger, target, plan, occupied)
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)
             note_makings(ledger, plan.mapping.numbered.values())
@@ -266,7 +266,7 @@ def _tell_shards(plan: Plan) -> None:
             logger.info("a table lives in %d space(s): %s", len(one.spaces), label, extra={"table": label, "hint": remedy})
 
 
-def _open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occupied) -> dict[str, bool]:
+def open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occupied) -> dict[str, bool]:
     """Open all spaces, deal with what others have left in those that are new to this ledger, and note which were empty then."""
     unknown = [space for space in plan.mapping.written if ledger.space(space) is None]
     settle([survey(target, plan.mapping, plan.identity.ledger, space) for space in unknown], occupied, ledger, target)
@@ -310,7 +310,7 @@ def _assemble(
     )
     pool = LanePool(shop, threads=LANE_THREADS)
     resyncs = restore(ledger, shop, plan)
-    _add_lanes(ledger, shop, pool, spaces)
+    add_lanes(ledger, shop, pool, spaces)
     keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
     loader = Loader(
@@ -319,7 +319,7 @@ def _assemble(
         recorder=recorder,
         pool=pool,
         version=make_version(source.epoch, source.consistent_point, 0),
-        plans=_in_order(plan),
+        plans=in_order(plan),
         stop_table=keeper.stop_table,
         workers=config.snapshot.workers,
         chunk_rows=config.snapshot.chunk_rows,
@@ -372,7 +372,8 @@ def _assemble(
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
 
 
-def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
+def add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
+    """A lane for each space; the value says whether it was empty when this ledger began."""
     live = ledger.live_counts()
     records = ledger.generations(SERVING, FILLING, RETIRED)  # what is not written any more takes room, too
     for space, pristine in spaces.items():
@@ -383,7 +384,7 @@ def _add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str,
         pool.add(lane)
 
 
-def _in_order(plan: Plan) -> list[TablePlan]:
+def in_order(plan: Plan) -> list[TablePlan]:
     """Parents first; what is filled beside those that serve comes last."""
     tables = [p.table for p in plan.mapping.plans.values()]
     serving = [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]

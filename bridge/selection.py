@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from bridge.choices import Choices
 from bridge.config import Columns, Config
+from bridge.config import Table as Options
 from bridge.errors import ConfigError
 from bridge.explain import nearest
 from bridge.schema import Table
@@ -84,10 +85,12 @@ def _chosen(config: Config, table: Table) -> bool:
 def table_options(config: Config, tables: Sequence[Table], choices: Choices = _NONE) -> dict[str, TableOptions]:
     """The options of every table that `tables:` names, by label; `tables` is the whole catalogue, also what is left out.
 
-    What it says of tables that were removed is passed over. Raises ConfigError for tables and columns that do not exist, and for
-    one table named twice.
+    What it says of tables that were removed is passed over; tables that it does not name are as they were mapped.
+    Raises ConfigError for tables and columns that do not exist, and for one table named twice.
     """
-    options: dict[str, TableOptions] = {}
+    mapped = {table.label: choices.mapped[table.label] for table in tables if table.label in choices.mapped}
+    options = {label: _known(tables, label, Options.model_validate(given).options()) for label, given in mapped.items()}
+    named: set[str] = set()
     for name, given in config.tables.items():
         found = [table for table in tables if name in names_of(table)]
         if any(name in _names(label) for label in choices.removed) and len(found) <= 1:
@@ -98,14 +101,23 @@ def table_options(config: Config, tables: Sequence[Table], choices: Choices = _N
             labels = " and ".join(f"{table.schema!r}.{table.name!r}" for table in found)
             raise ConfigError(f"tables.{name}: the name fits {labels}", hint="Write `schema.table` in full.")
         table = found[0]
-        if table.label in options:
+        if table.label in named:
             raise ConfigError(f"tables.{name}: {table.label} stands twice", hint="Keep one of `table` and `schema.table`.")
+        named.add(table.label)
         wanted = given.options()
         _require_columns(name, table, wanted)
         # A generated column is never carried: to exclude it is no mistake, but the mapping does not know its name.
         kept = tuple(column for column in wanted.exclude if column not in table.generated)
         options[table.label] = replace(wanted, exclude=kept)
     return options
+
+
+def _known(tables: Sequence[Table], label: str, options: TableOptions) -> TableOptions:
+    """Options that the ledger has kept, without columns that have gone since."""
+    columns = {name for table in tables if table.label == label for name in _columns(table)}
+    text = tuple(name for name in options.text if name in columns) if options.text is not None else None
+    timestamp = options.timestamp if options.timestamp in columns else None
+    return replace(options, text=text, timestamp=timestamp)
 
 
 def _require_columns(name: str, table: Table, options: TableOptions) -> None:

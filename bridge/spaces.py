@@ -30,6 +30,7 @@ class TableOptions:
     exclude: tuple[str, ...] = ()
     collapse: bool = False
     model: str | None = None
+    edges: bool = True
 
 
 def space_name(table: Table) -> str:

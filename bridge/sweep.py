@@ -29,7 +29,10 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
         gone = [(key, entry) for key, entry in page if plan.prefix + key not in left]
         outcomes = [
             Outcome(
-                (plan.number, key), entry=replace(entry, version=sweep.version, live=False, xid=None), edges=(), alternates=()
+                (plan.number, key),
+                entry=replace(entry, version=sweep.version, digest="", references="", live=False, xid=None),
+                edges=(),
+                alternates=(),
             )
             for key, entry in gone
         ]

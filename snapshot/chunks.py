@@ -5,7 +5,7 @@ No statement here runs longer than one chunk takes, so no snapshot is held that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -15,46 +15,102 @@ from bridge.changes import Row
 from bridge.errors import Fatal
 from bridge.lsn import Lsn, fence, parse_lsn
 from bridge.schema import Table
-from snapshot.keys import column_list, compare, relation
-from snapshot.plan import Chunk, KeyText, chunks_between
+from snapshot.keys import ALIAS, cast, column_list, compare, relation
+from snapshot.plan import EVERYTHING, Chunk, KeyText, Restriction, chunks_between
 from snapshot.texts import as_parameter, copy_rows, fetch
 
 __all__ = ["copy_rows", "plan_chunks", "reached", "read_chunk"]
 
 
-def plan_chunks(conn: psycopg.Connection[Any], table: Table, rows_per_chunk: int) -> Iterator[Chunk]:
+def plan_chunks(
+    conn: psycopg.Connection[Any], table: Table, rows_per_chunk: int, only: Restriction = EVERYTHING
+) -> Iterator[Chunk]:
     """The chunks of a table, about `rows_per_chunk` rows each, one short statement a chunk, as they are asked for.
 
     A table without a key is one chunk. Raises SourceUnavailable and Fatal.
     """
     if rows_per_chunk < 1:
         raise ValueError("a chunk has at least one row")
-    return chunks_between(_boundaries(conn, table, rows_per_chunk)) if table.key else chunks_between(())
+    if not table.key:
+        return chunks_between(())
+    if only.limit is None:
+        return chunks_between(_boundaries(conn, table, rows_per_chunk, only))
+    return _limited(conn, table, rows_per_chunk, only, only.limit)
 
 
-def _boundaries(conn: psycopg.Connection[Any], table: Table, step: int) -> Iterator[KeyText]:
+def _boundaries(conn: psycopg.Connection[Any], table: Table, step: int, only: Restriction) -> Iterator[KeyText]:
     """Every `step`-th key. One that is no valid UTF-8 is stepped from but is no boundary: a plan is kept as text."""
-    parameters = [sql.SQL("${}").format(sql.Literal(number)) for number in range(1, len(table.key) + 1)]
-    query = sql.SQL("select {columns} from {relation}{condition} order by {columns} offset {offset} limit 1")
-    parts = {"columns": column_list(table.key), "relation": relation(table), "offset": sql.Literal(step - 1)}
-    found = fetch(conn, query.format(condition=sql.SQL(""), **parts))
-    following = query.format(condition=sql.SQL(" where {}").format(compare(table, ">", parameters)), **parts)
-    while found:
-        values = [value for value in found[0] if isinstance(value, str | bytes)]
+    values = _key_at(conn, table, step, only, None)
+    while values is not None:
         if all(isinstance(value, str) for value in values):
             yield tuple([value for value in values if isinstance(value, str)])
-        found = fetch(conn, following, [as_parameter(value) for value in values])
+        values = _key_at(conn, table, step, only, values)
 
 
-def read_chunk(conn: psycopg.Connection[Any], table: Table, chunk: Chunk) -> Iterator[Row]:
+def _limited(conn: psycopg.Connection[Any], table: Table, step: int, only: Restriction, limit: int) -> Iterator[Chunk]:
+    """The chunks of the first `limit` rows: the last one is open-ended only where the table has no more."""
+    last = _key_at(conn, table, limit, only, None)
+    end = None if last is None else tuple([value for value in last if isinstance(value, str)])
+    if end is not None and last is not None and len(end) != len(last):
+        raise Fatal(f"the key of row {limit} of {table.label} is no valid UTF-8, so that reading cannot stop there")
+    left = limit
+    for chunk in chunks_between(_boundaries(conn, table, step, only)):
+        left -= step
+        if end is not None and (left <= 0 or chunk.upto is None):
+            yield Chunk(chunk.number, chunk.after, end)
+            return
+        yield chunk
+
+
+def _key_at(
+    conn: psycopg.Connection[Any], table: Table, step: int, only: Restriction, after: Sequence[str | bytes] | None
+) -> list[str | bytes] | None:
+    """The key `step` rows on from the first one, or from behind `after`; None when there are not so many."""
+    conditions = _restricted(table, only)
+    if after is not None:
+        parameters = [sql.SQL("${}").format(sql.Literal(number)) for number in range(1, len(table.key) + 1)]
+        conditions = [compare(table, ">", parameters), *conditions]
+    query = sql.SQL("select {columns} from {relation}{where} order by {columns} offset {offset} limit 1").format(
+        columns=column_list(table.key), relation=relation(table), where=_where(conditions), offset=sql.Literal(step - 1)
+    )
+    found = fetch(conn, query, [as_parameter(value) for value in after or ()])
+    return [value for value in found[0] if isinstance(value, str | bytes)] if found else None
+
+
+def _restricted(table: Table, only: Restriction) -> list[sql.Composable]:
+    """The conditions of a restriction, but for its limit."""
+    if only.column is None:
+        return []
+    name, info = sql.Identifier(ALIAS, only.column), table.column(only.column).type
+    conditions: list[sql.Composable] = []
+    if only.since is not None:
+        conditions.append(sql.SQL("{} > {}").format(name, cast(sql.Literal(only.since), info)))
+    if only.until is not None:
+        conditions.append(sql.SQL("({0} <= {1} or {0} is null)").format(name, cast(sql.Literal(only.until), info)))
+    return conditions
+
+
+def restricted_to(table: Table, only: Restriction) -> sql.Composable:
+    """The WHERE clause of a restriction; its limit is another matter."""
+    return _where(_restricted(table, only))
+
+
+def _where(conditions: Sequence[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" where {}").format(sql.SQL(" and ").join(conditions)) if conditions else sql.SQL("")
+
+
+def read_chunk(conn: psycopg.Connection[Any], table: Table, chunk: Chunk, only: Restriction = EVERYTHING) -> Iterator[Row]:
     """The rows of a chunk that exist now, by COPY, values in the order of `table.columns`. Raises SourceUnavailable and Fatal."""
-    bounds = [
+    bounds: list[sql.Composable] = [
         compare(table, operator, [sql.Literal(value) for value in bound])
         for operator, bound in ((">", chunk.after), ("<=", chunk.upto))
         if bound is not None
     ]
-    where = sql.SQL(" where {}").format(sql.SQL(" and ").join(bounds)) if bounds else sql.SQL("")
-    query = sql.SQL("select {} from {}{}").format(column_list(table.columns), relation(table), where)
+    # A table with a key is limited by its plan; one without is read in one piece.
+    limit = sql.SQL(" limit {}").format(sql.Literal(only.limit)) if only.limit is not None and not table.key else sql.SQL("")
+    query = sql.SQL("select {} from {}{}{}").format(
+        column_list(table.columns), relation(table), _where([*bounds, *_restricted(table, only)]), limit
+    )
     if table.columns:
         yield from copy_rows(conn, query)
         return

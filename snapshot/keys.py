@@ -62,6 +62,11 @@ def compare(table: Table, operator: str, values: Sequence[sql.Composable]) -> sq
     return sql.SQL("{} and {}").format(_term(*_with(terms[0], strict + "=")), condition)
 
 
+def equal(left: sql.Composable, right: sql.Composable, info: TypeInfo) -> sql.Composed:
+    """`left = right`, two expressions of which the second is of this type."""
+    return sql.SQL("{} {} {}").format(left, _operator("=", _operator_schema(info)), right)
+
+
 _Term = tuple[sql.Identifier, sql.Composed, str]
 
 

@@ -22,7 +22,7 @@ from bridge.errors import BridgeError, Fatal, LedgerError, MappingError, SourceC
 from bridge.frontier import ChunkToken, Token
 from bridge.intake import ROOM_EVERY, row_size
 from bridge.ledger import ChunkRecord, Ledger
-from bridge.lsn import Version
+from bridge.lsn import Lsn, Version
 from bridge.mapping import TablePlan
 from bridge.origin import Rows, open_rows
 from bridge.pool import LanePool
@@ -30,7 +30,7 @@ from bridge.recorder import Recorder
 from bridge.unchanged import Differing, differing
 from bridge.works import Kind, Work
 from snapshot.chunks import plan_chunks, reached, read_chunk
-from snapshot.plan import Chunk
+from snapshot.plan import EVERYTHING, Chunk, Restriction
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,9 @@ class Loader:
 
     `refreshing`: tables that are loaded again (resync). Their rows that are as the ledger says need no lane
     (`bridge.unchanged`); the others lose against every version of this epoch that is known of their keys, so each wishes to be
-    read again as well.
+    read again as well. `only`: of which tables not all rows are read. `position`: where the snapshot is that all rows are read
+    from; None where each statement has its own. `ahead`: so many chunks at most are read and not recorded; None: as many as
+    the lanes have room for.
     """
 
     url: Rows
@@ -75,6 +77,9 @@ class Loader:
     paused: threading.Event = field(default_factory=threading.Event)
     refreshing: set[int] = field(default_factory=set)
     anew: set[int] = field(default_factory=set)
+    only: dict[int, Restriction] = field(default_factory=dict)
+    position: Lsn | None = None
+    ahead: int | None = None
     _queue: deque[tuple[TablePlan, Chunk | None]] = field(default_factory=deque)
     _reading: dict[int, int] = field(default_factory=dict)
     _tokens: dict[tuple[int, int], ChunkToken] = field(default_factory=dict)
@@ -135,7 +140,10 @@ class Loader:
     def rows(self, plan: TablePlan) -> Iterator[Row]:
         """All rows of a table, in one COPY. Raises SourceUnavailable and Fatal."""
         with open_rows(self.url, "engram-bridge reload") as connection:
-            yield from read_chunk(connection, plan.table, Chunk(0, None, None))
+            yield from read_chunk(connection, plan.table, Chunk(0, None, None), self._only(plan))
+
+    def _only(self, plan: TablePlan) -> Restriction:
+        return self.only.get(plan.number, EVERYTHING)
 
     def _queue_chunks(self, plan: TablePlan) -> None:
         chunks = self.ledger.chunks(plan.number)
@@ -168,6 +176,7 @@ class Loader:
             except (LedgerError, SourceChanged) as error:
                 self.failure = error
             except (Fatal, MappingError) as error:
+                connection = self._drop(connection)  # in a transaction of the snapshot nothing goes on behind an error
                 if self.pool.failure is not None or self.recorder.failure is not None:
                     self._again(task)
                     break
@@ -186,7 +195,7 @@ class Loader:
         if self.paused.is_set():
             return None
         with self._lock:
-            if not self._queue:
+            if not self._queue or (self.ahead is not None and sum(self._reading.values()) + len(self._tokens) >= self.ahead):
                 return None
             task = self._queue.popleft()
             self._reading[task[0].number] = self._reading.get(task[0].number, 0) + 1
@@ -211,14 +220,15 @@ class Loader:
         if chunk is not None:
             self._read(connection, plan, chunk)
             return
-        chunks = [ChunkRecord(c.number, c.after, c.upto) for c in plan_chunks(connection, plan.table, self.chunk_rows)]
+        planned = plan_chunks(connection, plan.table, self.chunk_rows, self._only(plan))
+        chunks = [ChunkRecord(c.number, c.after, c.upto) for c in planned]
         self.ledger.plan(plan.number, chunks)
         self._queue_chunks(plan)
 
     def _read(self, connection: psycopg.Connection, plan: TablePlan, chunk: Chunk) -> None:
         """Put the rows of one chunk into their lanes. Raises SourceUnavailable and Fatal; then the token is left behind."""
         token = Token(threading.Lock(), streamed=False)
-        found = _Counted(_ahead(read_chunk(connection, plan.table, chunk)))
+        found = _Counted(_ahead(read_chunk(connection, plan.table, chunk, self._only(plan))))
         for put, (key, row, parked) in enumerate(self._to_put(plan, found)):
             if put % ROOM_EVERY == 0 and not self._room():
                 return
@@ -226,7 +236,8 @@ class Loader:
         if self._ending.is_set():
             return
         self.pool.wake()
-        whole = ChunkToken(plan.number, chunk.number, token, reached(connection), found.rows)
+        position = reached(connection) if self.position is None else self.position
+        whole = ChunkToken(plan.number, chunk.number, token, position, found.rows)
         token.closed = True
         with self._lock:
             self._tokens[(plan.number, chunk.number)] = whole

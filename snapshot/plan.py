@@ -23,6 +23,23 @@ class Chunk:
     upto: KeyText | None
 
 
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """Which rows of a table are read, where that is not all of them.
+
+    `since` and `until` are times of `column` as PostgreSQL reads them: later than the one, not later than the other. A row whose
+    column is null counts as old: `until` reads it, `since` does not. `limit`: only so many rows, the first by key.
+    """
+
+    column: str | None = None
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+
+
+EVERYTHING = Restriction()
+
+
 def chunks_between(boundaries: Iterable[KeyText]) -> Iterator[Chunk]:
     """The chunks that ascending boundaries make: one more than there are boundaries."""
     number = 0

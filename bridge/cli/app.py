@@ -24,7 +24,9 @@ from bridge.cli import (
     following,
     ledgers,
     parking,
+    referring,
     serving,
+    taking_back,
     ticking,
     trying,
     validating,
@@ -64,12 +66,15 @@ app.command(rich_help_panel=RUNNING)(changing.pause)
 app.command(rich_help_panel=RUNNING)(changing.resume)
 app.command(rich_help_panel=LOOKING)(following.status)
 app.command(rich_help_panel=LOOKING)(validating.validate)
+app.command(rich_help_panel=LOOKING)(referring.orphans)
 app.command(rich_help_panel=LOOKING)(ending.slots)
 app.command(rich_help_panel=LOOKING)(bundling.bundle)
 app.command(rich_help_panel=CHANGING)(altering.add)
 app.command(rich_help_panel=CHANGING)(altering.remove)
 app.command(rich_help_panel=CHANGING)(altering.reshard)
 app.command(rich_help_panel=CHANGING)(changing.resync)
+app.command(rich_help_panel=LOOKING)(taking_back.migrations)
+app.command(rich_help_panel=ENDING)(taking_back.rollback)
 app.command(rich_help_panel=ENDING)(ending.down)
 app.command(rich_help_panel=ENDING)(wiping.wipe)
 app.command(rich_help_panel=TRYING)(trying.demo)
@@ -120,7 +125,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except BridgeError as error:
-        _say(error)
+        say(error)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)
@@ -132,7 +137,8 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(error: BridgeError) -> None:
+def say(error: BridgeError) -> None:
+    """An error as a person sees it."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[bold red]error:[/] {_plain(str(error))}")
     if error.hint:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from bridge.choices import ADDED, REMOVED, RESHARDED, Choices, choices_of
+from bridge.choices import ADDED, REMOVED, RESHARDED, ROLLED_BACK, Choices, choices_of
 from bridge.ledger import books, tables
 from bridge.ledger.ledger import Ledger, begin_again
 from bridge.ledger.numbering import LAST_NUMBER, insert
@@ -155,8 +155,11 @@ class Generations:
             connection.execute(delete(tables.choices).where(c.label == filling.label, c.verb == FILLING))
 
     @waits
-    def remove(self, label: str, *, keep: bool, reason: str) -> None:
-        """A table is carried no more: its memories are kept, and it is stopped, or its generations are retired."""
+    def remove(self, label: str, *, keep: bool, reason: str, rollback: str | None = None) -> None:
+        """A table is carried no more: its memories are kept, and it is stopped, or its generations are retired.
+
+        `rollback`: the id of the migration that is taken back; such a table is taken in again by another one.
+        """
         t, c = tables.tables.c, tables.choices.c
         with self._ledger.writing() as connection:
             _retire(connection, label, FILLING, reason)
@@ -167,8 +170,23 @@ class Generations:
                 _retire(connection, label, SERVING, reason)
                 connection.execute(delete(tables.choices).where(c.label == label))
             connection.execute(delete(tables.choices).where(c.label == label, c.verb.in_((FILLING, ADDED))))
-            _choose(connection, label, REMOVED, {"keep": keep})
+            _choose(connection, label, REMOVED, {"keep": keep} | ({} if rollback is None else {ROLLED_BACK: rollback}))
             _done(connection, label, "remove")
+
+    @waits
+    def readmit(self, labels: Collection[str]) -> None:
+        """Tables that a rollback has taken out are carried again, as if they were new; those that were removed otherwise are not.
+
+        What is known of their keys stays: tombstones, and what other migrations have written. It is compared as it is loaded.
+        """
+        c, t = tables.choices.c, tables.tables.c
+        with self._ledger.writing() as connection:
+            rows = connection.execute(select(c.label, c.detail).where(c.verb == REMOVED)).all()
+            for label in [label for label, detail in rows if label in labels and ROLLED_BACK in json.loads(detail)]:
+                connection.execute(delete(tables.choices).where(c.label == label, c.verb == REMOVED))
+                serving = (t.label == label, t.role == SERVING)
+                for number, columns in connection.execute(select(t.number, t.columns).where(*serving)).all():
+                    begin_again(connection, number, json.loads(columns))
 
     @waits
     def discard(self, number: int) -> None:

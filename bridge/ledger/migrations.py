@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from bridge.errors import ConfigError
 from bridge.gate import Entry
@@ -50,9 +50,10 @@ class Migrations:
     def begin(self, migration_id: str, kind: str, detail: Mapping[str, Any]) -> int:
         """The number of a migration that begins, or goes on: then `detail` is what is ordered now, and it has not ended.
 
-        Raises ConfigError when the id belongs to one of the other kind: nobody could tell later which of the two wrote what.
+        Raises ConfigError when the id belongs to one of the other kind: nobody could tell later which of the two wrote what; and
+        when it is being rolled back.
         """
-        m = tables.migrations
+        m, f = tables.migrations, tables.facts
         with self._ledger.writing() as connection:
             known = connection.execute(select(m.c.number, m.c.kind).where(m.c.id == migration_id)).one_or_none()
             values = {"detail": json.dumps(dict(detail)), "ended": None, "result": None}
@@ -64,6 +65,14 @@ class Migrations:
                     f"the migration id {migration_id!r} is that of another migration of this ledger, by {_maker(known.kind)}",
                     hint="Name another one: `migration:` in the configuration, or --migration-id.",
                 )
+            fact = f.c.name == rollback_fact(known.number)
+            rollback = connection.execute(select(f.c.value).where(fact)).scalar()
+            if rollback is not None and json.loads(rollback)["ended"] is None:
+                raise ConfigError(
+                    f"the migration {migration_id!r} is being rolled back",
+                    hint=f"Run `engram-bridge rollback --migration-id {migration_id}` to its end first.",
+                )
+            connection.execute(delete(f).where(fact))  # what it writes from now on is not taken back
             connection.execute(update(m).where(m.c.number == known.number).values(**values))
             return int(known.number)
 
@@ -102,15 +111,35 @@ class Migrations:
         return counted
 
     @waits
-    def page(self, number: int, table: int, after: str | None, *, size: int = PAGE) -> list[tuple[str, Entry]]:
-        """The next memories of a migration in one generation, tombstones too, in key order; fewer than `size`: the last ones."""
+    def rollback_of(self, number: int) -> dict[str, Any] | None:
+        """When a migration's rollback began and ended (None: it has not), and its tables; None when there was none."""
+        f = tables.facts.c
+        with self._ledger.reading() as connection:
+            value = connection.execute(select(f.value).where(f.name == rollback_fact(number))).scalar()
+        return None if value is None else dict(json.loads(value))
+
+    @waits
+    def page(
+        self, number: int, table: int, after: str | None, *, shard: int | None = None, size: int = PAGE
+    ) -> list[tuple[str, Entry]]:
+        """The next memories of a migration in one generation, tombstones too, in key order; none behind the last one.
+
+        `shard`: only those in this one of its spaces.
+        """
         m = tables.memories.c
         query = select(*books.ENTRY).where(m.tbl == table, m.migration == number)
+        if shard is not None:
+            query = query.where(m.shard == shard)
         if after is not None:
             query = query.where(m.key > after)
         with self._ledger.reading() as connection:
             rows = connection.execute(query.order_by(m.key).limit(size)).all()
         return [(row[0], Entry(*row[1:])) for row in rows]
+
+
+def rollback_fact(number: int) -> str:
+    """The fact that a migration is being rolled back, or was."""
+    return f"rollback_{number}"
 
 
 def _migration(row: Row[Any]) -> Migration:

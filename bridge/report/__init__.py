@@ -2,7 +2,7 @@
 
 from bridge.report.document import EXIT_CODES, SCHEMA, Document, Orphan, Orphans, Outcome, TableReport, Writes
 from bridge.report.files import render_text, report_form, write_page, write_report
-from bridge.report.migration import orphan_sentence
+from bridge.report.migration import orphan_section, orphan_sentence
 from bridge.report.page import Column, Facts, Figure, Grid, Lines, Page, Section
 from bridge.report.text import text_of
 from bridge.report.validation import validation_page
@@ -23,6 +23,7 @@ __all__ = [
     "Section",
     "TableReport",
     "Writes",
+    "orphan_section",
     "orphan_sentence",
     "render_text",
     "report_form",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.report.document import Document, Outcome, TableReport
+from bridge.report.document import Document, Orphans, Outcome, TableReport
 from bridge.report.page import Column, Facts, Figure, Grid, Lines, Page, Section, Tone, count, moment, seconds_text
 from bridge.report.validation import validation_section
 
@@ -23,7 +23,7 @@ def migration_page(document: Document) -> Page:
     subtitle = f"{source['database']} (PostgreSQL {source['server_version']}) → {target['url']} (Engram {target['version']})"
     sections = (
         _tables(document),
-        _orphans(document),
+        orphan_section(document["orphans"]) if document["orphans"]["count"] else None,
         _parked(document),
         validation_section(document["validation"], _share(document)),
         _writes(document),
@@ -109,13 +109,11 @@ def _rate(rows: int, seconds: float) -> str:
     return f"{rows / seconds:,.0f}" if seconds > 0 else "–"
 
 
-def _orphans(document: Document) -> Section | None:
-    found = document["orphans"]
-    if not found["count"]:
-        return None
+def orphan_section(found: Orphans) -> Section:
+    """The orphans by name, and what can be done about them."""
     note = (
         f"{orphan_sentence(found['count'])}: the rows are in Engram, what they refer to is not in PostgreSQL. Correct them in "
-        "PostgreSQL, or make placeholder memories under the missing ids."
+        "PostgreSQL, or make placeholder memories under the missing ids; `engram-bridge orphans` looks again."
     )
     columns = (Column("constraint"), Column("child"), Column("missing parent"))
     rows = tuple((one["constraint"], one["child"], one["parent"]) for one in found["listed"])

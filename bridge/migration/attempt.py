@@ -1,0 +1,129 @@
+"""One attempt at a one-shot migration: carried at one snapshot, watched, and noted in the checkpoint file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bridge.ledger import Migration, Migrations
+from bridge.migration import checkpoint as checkpoints
+from bridge.migration.admitting import Examined
+from bridge.migration.carrying import Carrying
+from bridge.migration.checkpoint import INTERRUPTED, RUNNING, Checkpoint
+from bridge.migration.order import Order
+from bridge.migration.progress import Watcher
+
+LOOK_SECONDS = 0.2
+CHECKPOINT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How it is done, beside what is ordered. `command`: what the user typed, without secrets."""
+
+    workers: int
+    batch: int
+    checkpoint: Path | None = None
+    migration_id: str | None = None
+    command: str = ""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt, at one snapshot, of a migration that may have had others before. `ended`: it came to its end by itself."""
+
+    order: Order
+    settings: Settings
+    examined: Examined
+    carrying: Carrying
+    migration: Migration
+    number: int
+    snapshots: list[dict[str, Any]]
+    counters: dict[str, int]
+    watcher: Watcher
+    ended: bool = False
+    seconds: float = 0.0
+    _written: float = field(default=0.0)
+
+    @property
+    def resumed(self) -> bool:
+        """Rows were read at more than one snapshot."""
+        return sum(bool(one["tables"]) for one in self.snapshots) > 1
+
+    @property
+    def partial(self) -> frozenset[str]:
+        """Tables of which not all rows are meant."""
+        return frozenset(self.examined.chosen.restrictions)
+
+    def written(self) -> dict[int, int]:
+        """Live memories that this migration wrote, by table."""
+        counts = Migrations(self.carrying.ledger).counts()
+        return {table: live for (migration, table), (live, _gone) in counts.items() if migration == self.number}
+
+    def run(self, ending: threading.Event) -> None:
+        """Carry until all is done, or `ending` is set. Raises what ends it."""
+        began = time.monotonic()
+        carrying = self.carrying
+        try:
+            carrying.start()
+            with self.watcher:
+                while not ending.is_set() and carrying.failure is None:
+                    self.watcher.update(carrying.loader.progress)
+                    self.checkpoint(RUNNING)
+                    if carrying.done and not carrying.retry_parked():
+                        self.ended = True
+                        break
+                    ending.wait(LOOK_SECONDS)
+                self.watcher.update(carrying.loader.progress)
+        finally:
+            carrying.stop()
+            self.seconds = time.monotonic() - began
+            if not self.ended:
+                self.checkpoint(INTERRUPTED, force=True)
+        if carrying.failure is not None:
+            raise carrying.failure
+
+    def checkpoint(self, state: str, *, force: bool = False, exit_code: int | None = None) -> None:
+        """Write the checkpoint, if there is to be one and the last was not written just now. Raises CheckFailed."""
+        path = self.settings.checkpoint
+        if path is None or (not force and time.monotonic() - self._written < CHECKPOINT_SECONDS):
+            return
+        self._written = time.monotonic()
+        ledger = self.carrying.ledger
+        checkpoints.write(
+            path,
+            Checkpoint(
+                migration_id=self.migration.id,
+                tool=tool(),
+                source=self.carrying.held.origins.facts(),
+                target=self.carrying.config.target.http,
+                ledger=self.carrying.config.ledger,
+                ledger_id=ledger.facts()["ledger_id"],
+                order=self.order.as_dict(),
+                state=state,
+                began=self.migration.began,
+                written=time.time(),
+                snapshots=self.snapshots,
+                tables=self._tables(),
+                exit_code=exit_code,
+            ),
+        )
+
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        found = {}
+        for record in self.carrying.ledger.tables():
+            if record.number in self.carrying.numbers:
+                chunks = self.carrying.ledger.chunks(record.number)
+                done = [chunk for chunk in chunks if chunk.done]
+                figures = {"chunks": len(chunks), "chunks_done": len(done), "rows": sum(chunk.rows for chunk in done)}
+                found[record.label] = {"state": record.state} | figures
+        return found
+
+
+def tool() -> str:
+    """Name and version of this program, as they stand in reports and checkpoints."""
+    return f"engram-bridge {metadata.version('engram-bridge')}"

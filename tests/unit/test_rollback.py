@@ -1,0 +1,296 @@
+"""What a rollback takes and what it leaves, for any history of the memories and however often it is broken off."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.errors import ConfigError, TargetUnavailable
+from bridge.gate import Entry
+from bridge.ledger import Batch, Generations, Ledger, Migrations, Outcome
+from bridge.ledger.migrations import MIGRATE
+from bridge.lsn import LOWEST, make_version
+from bridge.memories import Stored, Write, digest, stamp_content
+from bridge.ports import Kept, SpaceState
+from bridge.rollback.judging import Judge, Verdict
+from bridge.rollback.report import Made, document, exit_code, text, write_id_map
+from bridge.rollback.taking_back import Rollback
+
+TABLES = {"public.a": (("a-0", "a-1"), "a_"), "app.b": (("b",), "app_b_")}
+VERSION, LATER = make_version(1, 100, 1), make_version(1, 200, 1)
+
+
+@dataclass(slots=True)
+class Memories:
+    """An Engram in memory. `fails`: which of its calls do, by number; `restarts`: after which of them it was restarted."""
+
+    spaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    fails: frozenset[int] = frozenset()
+    restarts: frozenset[int] = frozenset()
+    calls: int = 0
+    starts: int = 1
+    dead: dict[str, dict[str, str]] = field(default_factory=dict)
+    deaf: bool = False
+
+    def _call(self) -> None:
+        self.calls += 1
+        if self.calls in self.restarts:  # what was forgotten comes back
+            self.starts += 1
+            for space, memories in self.dead.items():
+                self.spaces[space] |= memories
+            self.dead = {}
+        if self.calls in self.fails:
+            raise TargetUnavailable
+
+    def open(self, space: str) -> SpaceState:
+        self._call()
+        return SpaceState(space, len(self.spaces.setdefault(space, {})), "")
+
+    def forget(self, space: str, memory_ids: Sequence[str]) -> None:
+        self._call()
+        for memory_id in memory_ids:
+            if memory_id in self.spaces[space] and not self.deaf:
+                self.dead.setdefault(space, {})[memory_id] = self.spaces[space].pop(memory_id)
+        self._call()  # done, and the answer may be lost
+
+    def read(self, space: str, memory_ids: Sequence[str]) -> list[Stored | None]:
+        self._call()
+        found = self.spaces[space]
+        return [Stored(memory_id, found[memory_id]) if memory_id in found else None for memory_id in memory_ids]
+
+    def scan(self, space: str) -> Iterator[Stored]:
+        self._call()
+        yield from [Stored(memory_id, content) for memory_id, content in self.spaces[space].items()]
+
+    def epoch(self) -> str:
+        self._call()
+        return str(self.starts)
+
+    def healthy(self) -> bool:
+        return True
+
+    def remember(self, space: str, writes: Sequence[Write]) -> list[Kept | Exception]:
+        raise AssertionError("a rollback writes nothing")
+
+
+FATES = ("written", "older", "missing", "row", "refs", "stamp", "note", "deleted", "returned", "unrecorded")
+"""As it was written; an older or a lost version of it; gone; its row or references changed; of another migration, or nobody's;
+deleted at the source; deleted and back; written by a killed run."""
+
+STAYS = {"row", "refs", "stamp", "note"}
+
+
+def body(key: int) -> str:
+    return f'{{"id":{key}}}'
+
+
+def content(
+    label: str, key: int, ledger: str, migration: str, version: str, *, text_of: int | None = None, refs: str = "[]"
+) -> str:
+    fixed = f'"table":"{label}","ledger":"{ledger}","migration":"{migration}"'
+    made = stamp_content(body(key), version=version, body_digest=digest(body(key)), fixed=fixed, key=str(key), references=refs)
+    return made if text_of is None else made.replace(body(key)[1:-1], body(text_of)[1:-1], 1)
+
+
+@dataclass(slots=True)
+class World:
+    """A ledger with two migrations, and what Engram has of them."""
+
+    ledger: Ledger
+    target: Memories
+    doomed: set[tuple[str, str]] = field(default_factory=set)
+    left: set[tuple[str, str]] = field(default_factory=set)
+
+    def put(self, label: str, key: int, migration: str, fate: str) -> None:
+        spaces, prefix = TABLES[label]
+        shard, memory_id = key % len(spaces), f"{prefix}{key}"
+        space = spaces[shard]
+        number = 1 + list(TABLES).index(label)
+        mine = self.ledger.facts()["ledger_id"]
+        of = Migrations(self.ledger).find(migration)
+        assert of is not None
+        live = fate not in ("deleted", "returned")
+        entry = Entry(LATER, digest(body(key)) if live else "", digest("[]") if live else "", live, shard, migration=of.number)
+        if fate != "unrecorded":
+            self.ledger.record(Batch([Outcome((number, str(key)), entry)]))
+        found = {
+            "written": content(label, key, mine, migration, LATER),
+            "older": content(label, key, mine, migration, VERSION),
+            "row": content(label, key, mine, migration, LATER, text_of=key + 1000),
+            "refs": content(label, key, mine, migration, LATER, refs='[{"to":"a_1"}]'),
+            "stamp": content(label, key, mine, "three", LATER),
+            "note": "remember the milk",
+            "returned": content(label, key, mine, "three", VERSION),
+            "unrecorded": content(label, key, mine, migration, LATER),
+        }
+        if fate in found:
+            self.target.spaces[space][memory_id] = found[fate]
+        if migration == "two":
+            (self.left if fate in STAYS else self.doomed).add((space, memory_id))
+
+
+def world(folder: str, histories: list[tuple[str, int, str, str]]) -> World:
+    ledger = Ledger(str(Path(folder) / "ledger.db"))
+    for label, (spaces, _prefix) in TABLES.items():
+        ledger.register(label, spaces, [], 0)
+    for name in ("one", "two"):
+        Migrations(ledger).begin(name, MIGRATE, {"tables": list(TABLES)})
+    made = World(ledger, Memories({space: {} for spaces, _prefix in TABLES.values() for space in spaces}))
+    for history in histories:
+        made.put(*history)
+    return made
+
+
+def rollback(at: World, tables: Sequence[str] = tuple(TABLES)) -> Rollback:
+    migration = Migrations(at.ledger).find("two")
+    assert migration is not None
+    return Rollback(at.ledger, at.target, migration, tables, who="test")
+
+
+histories = st.lists(
+    st.tuples(st.sampled_from(list(TABLES)), st.integers(1, 40), st.sampled_from(["one", "two"]), st.sampled_from(FATES)),
+    unique_by=lambda history: history[:2],
+    max_size=25,
+)
+
+
+@given(histories=histories, fails=st.frozensets(st.integers(1, 60), max_size=6))
+@settings(max_examples=60)
+def test_it_takes_what_is_its_own_and_nothing_else(histories: list[tuple[str, int, str, str]], fails: frozenset[int]) -> None:
+    """Whatever became of the memories, and at whatever calls Engram is lost, with or without having done what it was asked."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = world(folder, histories)
+        before = {space: dict(memories) for space, memories in at.target.spaces.items()}
+        at.target.fails = fails
+        for _attempt in range(len(fails) + 1):
+            deed = rollback(at)
+            try:
+                assert deed.carry_out()
+            except TargetUnavailable:
+                with pytest.raises(ConfigError, match="is being rolled back"):
+                    Migrations(at.ledger).begin("two", MIGRATE, {})
+                continue
+            break
+        for space, memories in before.items():
+            kept = {memory_id: text for memory_id, text in memories.items() if (space, memory_id) not in at.doomed}
+            assert at.target.spaces[space] == kept
+        assert {(one.space, one.memory_id) for tally in deed.tallies.values() for one in tally.left} == at.left
+        assert exit_code(list(deed.tallies.values())) == (3 if at.left else 0)
+        two = Migrations(at.ledger).find("two")
+        assert two is not None
+        for (migration, _table), (live, _gone) in Migrations(at.ledger).counts().items():
+            if migration == two.number:
+                assert live <= len(at.left)
+        ones = [
+            history for history in histories if history[2] == "one" and history[3] not in ("deleted", "returned", "unrecorded")
+        ]
+        assert sum(live for (number, _t), (live, _gone) in Migrations(at.ledger).counts().items() if number == 1) == len(ones)
+        assert Generations(at.ledger).choices().rolled_back == set(TABLES)
+        assert Migrations(at.ledger).begin("two", MIGRATE, {}) == two.number  # it may begin anew
+        at.ledger.close()
+
+
+@given(restarts=st.frozensets(st.integers(1, 40), max_size=3))
+@settings(max_examples=30)
+def test_what_a_restart_meanwhile_brings_back_goes_too(restarts: frozenset[int]) -> None:
+    """Everything is looked at again when the target was restarted while it went on."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = world(folder, [("public.a", key, ("one", "two")[key % 2], "written") for key in range(1, 20)])
+        at.target.restarts = restarts
+        assert rollback(at).carry_out()
+        left = {memory_id for memories in at.target.spaces.values() for memory_id in memories}
+        assert left == {f"a_{key}" for key in range(2, 20, 2)}
+        at.ledger.close()
+
+
+def test_a_rehearsal_writes_nothing_anywhere(tmp_path: Path) -> None:
+    """It counts the same as the rollback does, and ledger and target are as they were."""
+    at = world(str(tmp_path), [("public.a", 1 + number, "two", fate) for number, fate in enumerate(FATES)])
+    before, facts = {space: dict(found) for space, found in at.target.spaces.items()}, at.ledger.facts()
+    rehearsed = rollback(at)
+    rehearsed.rehearse()
+    assert at.target.spaces == before
+    assert at.ledger.facts() == facts
+    assert [record.state for record in at.ledger.tables()] == ["new", "new"]
+    done = rollback(at)
+    done.carry_out()
+    assert rehearsed.tallies == done.tallies
+    tally = done.tallies["public.a"]
+    assert (tally.forgotten, tally.missing, tally.returned, tally.unrecorded, len(tally.left)) == (2, 1, 1, 1, 4)
+    at.ledger.close()
+
+
+def test_tombstones_yield_to_whoever_brings_the_row_again(tmp_path: Path) -> None:
+    """They have the lowest version: a migration at the very same position of the source is not taken for a late delivery."""
+    at = world(str(tmp_path), [("public.a", 1, "two", "written")])
+    rollback(at).carry_out()
+    entry = at.ledger.entries(1, ["1"])["1"]
+    assert (entry.live, entry.version) == (False, LOWEST)
+    assert entry.digest == digest(body(1))
+    Generations(at.ledger).readmit(["public.a"])
+    assert [(record.label, record.state) for record in at.ledger.tables()] == [("public.a", "new"), ("app.b", "stopped")]
+    assert Generations(at.ledger).choices().removed == {"app.b"}
+    at.ledger.close()
+
+
+def test_what_was_removed_otherwise_is_not_taken_in_again(tmp_path: Path) -> None:
+    """`engram-bridge remove` is a decision that no migration undoes."""
+    at = world(str(tmp_path), [])
+    Generations(at.ledger).remove("public.a", keep=True, reason="so")
+    Generations(at.ledger).readmit(["public.a"])
+    choices = Generations(at.ledger).choices()
+    assert choices.removed == choices.readmitted.removed == {"public.a"}
+    at.ledger.close()
+
+
+def test_the_report_and_the_map_of_ids_say_it_all(tmp_path: Path) -> None:
+    """Every memory of the migration, once; what is left and why; what cannot be undone. No content of any."""
+    at = world(str(tmp_path), [("app.b", 1 + number, "two", fate) for number, fate in enumerate(FATES)])
+    deed = rollback(at)
+    deed.carry_out()
+    report = document(deed, Made(1.0, 2.5, acted=True), {"url": "http://engram", "epoch": "1"})
+    assert (report["outcome"], report["exit_code"], report["seconds"]) == ("investigate", 3, 1.5)
+    shown = text(report)
+    assert "app.b (b): 2 forgotten and proven gone, 1 that Engram had not any more, 1 that had come back" in shown
+    assert "stays: app_b_7 in b: it bears no stamp of a bridge" in shown
+    assert "A restart of Engram brings forgotten memories back" in shown
+    assert "milk" not in shown + str(report)
+    migration = Migrations(at.ledger).find("two")
+    assert migration is not None
+    assert write_id_map(at.ledger, migration, tmp_path / "ids.csv") == len(FATES) - 1
+    with (tmp_path / "ids.csv").open(encoding="utf-8") as file:
+        states = {line["memory_id"]: line["state"] for line in csv.DictReader(file)}
+    assert states == {
+        **dict.fromkeys(("app_b_1", "app_b_2", "app_b_3"), "gone"),
+        **dict.fromkeys(("app_b_4", "app_b_5", "app_b_6", "app_b_7"), "live"),
+        **dict.fromkeys(("app_b_8", "app_b_9"), "deleted"),
+    }
+    at.ledger.close()
+
+
+def test_what_the_target_goes_on_answering_is_no_success(tmp_path: Path) -> None:
+    """Law 6: told to forget is not forgotten."""
+    at = world(str(tmp_path), [("public.a", 1, "two", "written")])
+    at.target.deaf = True
+    deed = rollback(at)
+    assert not deed.carry_out()
+    assert exit_code(list(deed.tallies.values())) == 1
+    assert at.ledger.entries(1, ["1"])["1"].live
+    with pytest.raises(ConfigError, match="is being rolled back"):
+        Migrations(at.ledger).begin("two", MIGRATE, {})
+    at.ledger.close()
+
+
+def test_nobody_s_memory_is_judged_ours() -> None:
+    """Another ledger's is left, also where a tombstone stands: its restart is not our business."""
+    judge = Judge("mine", "two")
+    other = Stored("a_1", content("public.a", 1, "theirs", "two", VERSION))
+    for entry in (None, Entry(LATER, "", "", False, 0), Entry(LATER, "", "", True, 0)):
+        assert judge.judge(entry, other) == (Verdict.CHANGED, "another ledger has written it")
