@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bridge import capacity
 from bridge.check import Finding, other_spaces, setting
@@ -25,7 +25,8 @@ def place_findings(facts: Facts) -> list[Finding]:
         findings += _capacity(table, limit)
     findings += _spaces(facts, limit)
     if facts.target is not None:
-        findings += _target(facts.target)
+        ours = facts.ledger.spaces.values() if facts.ledger is not None else ()
+        findings += _target(facts.target, {space for spaces in ours for space in spaces})
     if facts.ledger is not None:
         findings += _ledger(facts.ledger, sum(table.rows for table in facts.tables))
         findings += _inside(facts.ledger, facts)
@@ -104,7 +105,8 @@ def _spaces(facts: Facts, limit: int) -> Iterator[Finding]:
         )
 
 
-def _target(target: TargetFacts) -> Iterator[Finding]:
+def _target(target: TargetFacts, known: Collection[str]) -> Iterator[Finding]:
+    """`known`: spaces that the ledger has memories in already; strangers among them are left alone."""
     if target.plain_grpc:
         yield Finding(
             "warning",
@@ -126,7 +128,15 @@ def _target(target: TargetFacts) -> Iterator[Finding]:
                 "Check that it is an Engram server of a version that the documentation names, and that its disk is not full.",
             )
     for name, space in target.spaces.items():
-        if space.foreign:
+        if space.foreign and name in known:
+            yield Finding(
+                "warning",
+                "target.strangers",
+                name,
+                f"the space {name} holds memories that are not this ledger's, beside its own: they are left alone",
+                "Placeholders for missing parents are meant to be there (engram-bridge orphans). Others take room: remove them.",
+            )
+        elif space.foreign:
             yield Finding(
                 "error",
                 "target.foreign",

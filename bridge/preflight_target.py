@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from bridge.engram import policy
 from bridge.engram.client import Address, EngramTarget
 from bridge.errors import BridgeError
 from bridge.facts import SpaceFacts, TargetFacts
+from bridge.memories import Stored
 
 LOOKED_AT = 1_000
 """Memories of a space that are looked at to tell whose it is."""
@@ -41,6 +42,22 @@ def target_facts(config: Target, spaces: Sequence[str], ledger_id: str | None) -
         target.close()
 
 
+def target_seen(config: Target, spaces: Sequence[str], ledger_id: str | None) -> TargetFacts:
+    """The same without a write: its behaviour is not probed, and nothing is opened. Raises nothing."""
+    key = config.api_key.get_secret_value() if config.api_key else None
+    target = EngramTarget(Address(config.http, config.grpc_address, key), capacity=config.capacity)
+    try:
+        existing = _existing(config.http, key)
+        looked = {name: target.peek(name) for name in spaces if name in existing}
+        found = {name: SpaceFacts(len(page), foreign=_foreign(page, ledger_id)) for name, page in looked.items()}
+        return TargetFacts(version=target.version(), spaces=found, limit=config.limit, plain_grpc=plain_grpc(config))
+    except BridgeError as error:
+        remedy = error.hint or "Check that the server runs, and target.http and target.grpc."
+        return TargetFacts(reachable=False, failure=str(error), remedy=remedy, limit=config.limit, plain_grpc=plain_grpc(config))
+    finally:
+        target.close()
+
+
 def plain_grpc(config: Target) -> str:
     """The gRPC address, where what goes there in the clear was meant to be kept from others."""
     secret = config.api_key is not None or config.http.startswith("https:")
@@ -62,5 +79,9 @@ def _existing(http: str, key: str | None) -> set[str]:
 
 def _space(target: EngramTarget, name: str, ledger_id: str | None) -> SpaceFacts:
     state = target.open(name)
-    stamps = (stored.stamp() for stored in islice(target.scan(name), LOOKED_AT))
-    return SpaceFacts(state.counted, foreign=any(stamp is None or stamp.ledger != ledger_id for stamp in stamps))
+    return SpaceFacts(state.counted, foreign=_foreign(islice(target.scan(name), LOOKED_AT), ledger_id))
+
+
+def _foreign(memories: Iterable[Stored], ledger_id: str | None) -> bool:
+    stamps = (stored.stamp() for stored in memories)
+    return any(stamp is None or stamp.ledger != ledger_id for stamp in stamps)

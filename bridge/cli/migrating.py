@@ -265,7 +265,7 @@ def migrate(
     orders.require(order)
     settings = Settings(parallel_workers, batch_size, checkpoint_file, migration_id, command=command_line(sys.argv))
     if dry_run:
-        return _plan(order, base, checkpoint_file)
+        return _plan(order, base, settings, validate=validate, report=report)
     return _migrate(order, base, settings, console, validate=validate, report=report)
 
 
@@ -310,22 +310,29 @@ def _shown(argument: str) -> str:
         return argument
 
 
-def _plan(order: Any, base: Config, checkpoint: Path | None) -> int:
-    """What would be done, and what stands in its way; nothing is written."""
-    from bridge.migration.admitting import examine, summary
+def _plan(order: Any, base: Config, settings: Any, *, validate: bool, report: Path | None) -> int:
+    """What would be done, what stands in its way, and what it will take. Writes nothing but the report that is asked for."""
+    from bridge.migration.admitting import examine
     from bridge.migration.checkpoint import usable
-    from bridge.wiring import open_target
+    from bridge.migration.dry_run import Manner, make_dry_run
+    from bridge.report import write_page
+    from bridge.report.text import rendered
 
-    if checkpoint is not None:
-        usable(checkpoint)
+    if settings.checkpoint is not None:
+        usable(settings.checkpoint)
     examined = examine(order, base)
-    target = open_target(examined.chosen.config)
-    try:
-        target.epoch()
-    finally:
-        target.close()
-    plan = summary(examined)
-    plan.show(make_console())
+    plan = make_dry_run(
+        examined.chosen.config,
+        examined.tables,
+        examined.findings,
+        Manner(settings.batch, settings.workers, settings.checkpoint, validate),
+        rows=examined.rows,
+        source=base.source.url,
+        ledger=examined.ledger,
+    )
+    if report is not None:
+        write_page(plan.as_dict(), plan.page(), report)
+    make_console().print(rendered(plan.page()), soft_wrap=True)
     return plan.exit_code
 
 

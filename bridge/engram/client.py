@@ -240,6 +240,10 @@ class EngramTarget:
                     raise policy.unexpected(answer.status, "reading a memory")
         return found
 
+    def peek(self, space: str) -> list[Stored]:
+        """The first list page of a space that is there, without opening it. Of one that is not, this would make it."""
+        return [stored for stored, _vector in self._page(space, 0, {})]
+
     def scan(self, space: str) -> Iterator[Stored]:
         """See `Target.scan`. The next page is on its way while one is looked at."""
         return (stored for stored, _vector in self._pages(space, {}))

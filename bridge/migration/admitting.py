@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bridge.capacity import loading_seconds
 from bridge.check import OLDEST, Finding, quoted, source_findings
 from bridge.check_places import place_findings
-from bridge.check_report import Report, TableSummary
 from bridge.compiling import compile_mapping
 from bridge.config import Config
 from bridge.errors import CheckFailed, ConfigError, LedgerError, LedgerUnavailable
@@ -173,17 +171,6 @@ def _with_grant(found: Finding, role: RoleFacts, tables: Mapping[str, TableFacts
     table = tables[found.where].table
     grant = f"GRANT SELECT ON ALL TABLES IN SCHEMA {plain(table.schema)} TO {plain(role.name)};"
     return replace(found, what=f"permission denied for table {table.name}: {found.what}", remedy=grant)
-
-
-def summary(examined: Examined) -> Report:
-    """The plan as `check` shows it."""
-    rows = examined.rows
-    tables = []
-    for facts in examined.tables:
-        expected = rows[facts.table.label]
-        seconds = loading_seconds(expected, facts.options.shards)
-        tables.append(TableSummary(facts.table.label, expected, tuple(facts.spaces), seconds, facts.counted))
-    return Report(examined.findings, tuple(tables), "migrate-postgresql")
 
 
 def plain(name: str) -> str:

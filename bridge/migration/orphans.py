@@ -120,7 +120,7 @@ def find_references(
 def _external(connection: psycopg.Connection, ledger: Ledger, plan: TablePlan, mapping: Mapping, *, whole: bool) -> int:
     """References to tables that are not carried. Of a table that was not read whole they are counted by the keys it has."""
     outside = [key for key in plan.table.foreign_keys if ".".join(key.parent) not in mapping.plans]
-    if not outside:
+    if not outside or not plan.options.edges:
         return 0
     if whole or plan.keyless:
         return sum(references(connection, plan.table, key) for key in outside)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from bridge.migration.advice import advice
 from bridge.migration.attempt import Attempt, tool
 from bridge.migration.orphans import References, TableReferences
 from bridge.report import EXIT_CODES, SCHEMA, Document, Outcome, TableReport
@@ -147,10 +148,18 @@ def document_of(
             "dropped_and_recovered": spent.get("dropped_by_target", 0),
             "target_restarts": spent.get("target_restarts", 0),
         },
-        validation=dict(validation) if validation is not None else None,
+        validation=_with_share(validation, now - attempt.migration.began),
         environment=environment(attempt),
-        advice=[],
+        advice=advice({label: one.rows for label, one in counted.items()}, attempt.settings.batch, attempt.settings.workers),
     )
+
+
+def _with_share(validation: Mapping[str, Any] | None, whole: float) -> dict[str, Any] | None:
+    """With the part of the whole time that it took: the guide plans 10 to 15 % for it."""
+    if validation is None:
+        return None
+    seconds = validation.get("seconds")
+    return dict(validation) | ({"share": round(seconds / whole, 4)} if seconds is not None and whole > 0 else {})
 
 
 def _tables(attempt: Attempt, counted: Mapping[str, Counted], references: References) -> list[TableReport]:

@@ -47,7 +47,8 @@ class TableReport(TypedDict):
     """One table.
 
     `rows` were read, `loaded` of them written and proven, `unchanged` were there already. `edges`: references to memories that
-    are there; `external`: to tables that were not chosen; `orphans`: to rows that PostgreSQL does not have.
+    are there; `external`: to tables that were not chosen, and to rows that were left out; `orphans`: to rows that PostgreSQL does
+    not have.
     """
 
     table: str

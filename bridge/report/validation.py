@@ -19,7 +19,9 @@ def validation_section(result: Mapping[str, Any] | None, share: float | None = N
         return Section("Validation", note=f"It could not be done: {result['failed']}")
     verdict = "Nothing was found." if result["clean"] else "It is not clean."
     seconds = result.get("seconds", result["ended"] - result["began"])
-    took = f" It took {seconds_text(seconds)}" + (f", {share:.0%} of the whole time." if share is not None else ".")
+    took = f" It took {seconds_text(seconds)}" + (
+        f", {share:.0%} of the whole time; 10 to 15 % are to be planned for." if share is not None else "."
+    )
     parts: list[Grid | Lines] = [_checks(result), _tables(result)]
     if result["findings"]:
         parts.append(Lines(tuple(finding_line(found) for found in result["findings"]), int(result.get("not_named", 0))))
