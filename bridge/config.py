@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 
 from bridge import settings_file
 from bridge.config_cutover import Cutover
-from bridge.config_sections import SIZE, Embedding, Heartbeat, Section, model_checked, port_is_valid, size_of
+from bridge.config_sections import SIZE, Embedding, Heartbeat, Reconcile, Section, model_checked, port_is_valid, size_of
 from bridge.config_serving import Serve, with_tokens
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
@@ -259,6 +259,9 @@ class Config(Section):
     snapshot: Snapshot = Field(default=Snapshot(), description="How existing rows are read.")
     parked: Parked = Field(default=Parked(), description="When keys that were set aside are tried again by themselves.")
     heartbeat: Heartbeat = Field(default=Heartbeat(), description="The bridge's own beat through the whole path.")
+    reconcile: Reconcile = Field(
+        default=Reconcile(), description="Comparing PostgreSQL, ledger and Engram round and round; mending what differs."
+    )
     serve: Serve = Field(default=Serve(), description="The proxy, the operator's page and the metrics.")
     cutover: Cutover = Field(default=Cutover(), description="When reads may move to Engram, and when they go back.")
     proof: Literal["all"] = Field(default="all", description="How much is read back: all.")

@@ -38,6 +38,16 @@ class Heartbeat(Section):
     )
 
 
+class Reconcile(Section):
+    """Comparing PostgreSQL, ledger and Engram all the time, round and round, and mending what differs."""
+
+    enabled: bool = Field(default=True, description="Whether `run` does it by itself.")
+    rest: float = Field(default=600.0, ge=0, description="Seconds between two rounds, and from a run's beginning to the first.")
+    rows_per_second: float = Field(default=2000.0, gt=0, description="Rows of PostgreSQL that are compared in a second at most.")
+    memories_per_second: float = Field(default=1000.0, gt=0, description="Memories of Engram that are, at most.")
+    target_share: float = Field(default=0.1, gt=0, le=1, description="Share of the time in which Engram is asked, at most.")
+
+
 def port_is_valid(url: str) -> bool:
     """Whether a URL has a host, and a port that can be one if it has any."""
     try:

@@ -21,6 +21,7 @@ class Entry:
     position: the content may be newer than the version says, as new as this; it is served once the frontier has passed it.
     `epoch` is the number of the target's start that was known when the row was sent: it was written in that one or a later one.
     `migration` is the number of the migration whose id the memory bears, or bore when it is a tombstone; 0: none is known.
+    `mark` is the body's second digest (`mark_of`); 0: not known.
     """
 
     version: Version
@@ -32,6 +33,7 @@ class Entry:
     refreshed: Lsn = 0
     epoch: int = 0
     migration: int = 0
+    mark: int = 0
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bridge.errors import EmbeddingRefused, TargetRejected, TargetUnavailable
 from bridge.gate import Action, Entry
 from bridge.items import Item, Results
-from bridge.memories import Stored, Write
+from bridge.memories import Stored, Write, mark_of
 from bridge.works import Kind
 from bridge.workshop import Workshop
 
@@ -180,7 +180,7 @@ class Prover:
             self.results.end(item, entry=replace(item.entry, epoch=self.epoch))
             return
         shard = item.work.plan.spaces.index(self.space)
-        made = (self.epoch, self.shop.migration)
+        made = (self.epoch, self.shop.migration, mark_of(memory.body))
         self.results.end(
             item,
             entry=Entry(item.version, memory.digest, item.references, True, shard, item.xid, item.refreshed, *made),

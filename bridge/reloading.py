@@ -11,6 +11,7 @@ from typing import Any
 
 from bridge.config import Config
 from bridge.config_cutover import Cutover
+from bridge.config_sections import Reconcile
 from bridge.errors import BridgeError
 from bridge.running import Bridge
 
@@ -44,6 +45,10 @@ def _cutover(bridge: Bridge, config: Config) -> None:
         bridge.housekeeping.oversight.follow(config.cutover)
 
 
+def _reconcile(bridge: Bridge, config: Config) -> None:
+    bridge.reconciling.config = config
+
+
 CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "parked.retry_first": _parking,
     "parked.retry_last": _parking,
@@ -53,6 +58,7 @@ CHANGEABLE: dict[str, Callable[[Bridge, Config], None]] = {
     "target.rewrite_share": _rewriting,
     "snapshot.workers": _snapshot,
     "snapshot.chunk_rows": _snapshot,
+    **{f"reconcile.{name}": _reconcile for name in Reconcile.model_fields},
     **{f"cutover.{name}": _cutover for name in Cutover.model_fields},
 }
 """Keys that take effect at once. Workers and sizes of chunks do with the next table that is loaded."""

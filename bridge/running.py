@@ -51,6 +51,8 @@ from bridge.origin import Origin
 from bridge.oversight import Oversight
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
+from bridge.reconcile.attending import Reconciling
+from bridge.reconcile.mending import Mender
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
 from bridge.restoring import begin_resyncs, restore
@@ -101,6 +103,7 @@ class Bridge:
     housekeeping: Housekeeping
     alterations: Alterations
     heartbeat: Heartbeat
+    reconciling: Reconciling
     started: float = field(default_factory=time.time)
     fence: Lsn = 0
 
@@ -351,6 +354,8 @@ def _assemble(
     housekeeping.beside["validation"] = Attendant(
         config, ledger, lambda: shop.mapping, embedders, resync.ending.is_set, ready=lambda: watch.repaired
     ).step
+    reconciling = _reconciling(config, ledger, shop, pool, recorder, loader, resync, watch)
+    housekeeping.beside["reconcile"] = reconciling.step
     housekeeping.oversight = Oversight(config, ledger, source.slot)
     housekeeping.beside |= {"returning": housekeeping.oversight.returning, "gates": housekeeping.oversight.gates}
     lookout = Lookout(keeper, source.epoch)
@@ -368,8 +373,34 @@ def _assemble(
         held=lambda: pool.paused or pool.trouble is not None or not watch.reachable or not stream.connected,
     )
     heartbeat.history.extend(ledger.gauges().get(HISTORY, ([], 0.0))[0] or [])
-    parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat)
+    parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat, reconciling)
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
+
+
+def _reconciling(
+    config: Config,
+    ledger: Ledger,
+    shop: Workshop,
+    pool: LanePool,
+    recorder: Recorder,
+    loader: Loader,
+    resync: Resyncing,
+    watch: TargetWatch,
+) -> Reconciling:
+    def ready() -> bool:
+        sound = watch.repaired and watch.reachable and pool.trouble is None and not pool.paused
+        return sound and loader.finished and not resync.adopting
+
+    return Reconciling(
+        config,
+        ledger,
+        lambda: shop.mapping,
+        resync.ending.is_set,
+        ready,
+        lambda counters: recorder.commit([], counters),
+        Mender(pool, lambda: loader.version, resync.reload, watch.compare, resync.ending.is_set),
+        adopted=shop.adopted,
+    )
 
 
 def add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:

@@ -19,7 +19,7 @@ from snapshot.keys import ALIAS, cast, column_list, compare, relation
 from snapshot.plan import EVERYTHING, Chunk, KeyText, Restriction, chunks_between
 from snapshot.texts import as_parameter, copy_rows, fetch
 
-__all__ = ["copy_rows", "plan_chunks", "reached", "read_chunk"]
+__all__ = ["copy_rows", "next_chunk", "plan_chunks", "reached", "read_chunk", "within"]
 
 
 def plan_chunks(
@@ -45,6 +45,17 @@ def _boundaries(conn: psycopg.Connection[Any], table: Table, step: int, only: Re
         if all(isinstance(value, str) for value in values):
             yield tuple([value for value in values if isinstance(value, str)])
         values = _key_at(conn, table, step, only, values)
+
+
+def next_chunk(conn: psycopg.Connection[Any], table: Table, after: KeyText | None, rows: int) -> Chunk:
+    """The chunk of about so many rows behind a key; `upto` is None when it is the last. Raises SourceUnavailable and Fatal."""
+    values = _key_at(conn, table, rows, EVERYTHING, after) if table.key else None
+    while values is not None:
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) == len(values):
+            return Chunk(0, after, tuple(texts))
+        values = _key_at(conn, table, rows, EVERYTHING, values)
+    return Chunk(0, after, None)
 
 
 def _limited(conn: psycopg.Connection[Any], table: Table, step: int, only: Restriction, limit: int) -> Iterator[Chunk]:
@@ -99,17 +110,25 @@ def _where(conditions: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL(" where {}").format(sql.SQL(" and ").join(conditions)) if conditions else sql.SQL("")
 
 
-def read_chunk(conn: psycopg.Connection[Any], table: Table, chunk: Chunk, only: Restriction = EVERYTHING) -> Iterator[Row]:
-    """The rows of a chunk that exist now, by COPY, values in the order of `table.columns`. Raises SourceUnavailable and Fatal."""
-    bounds: list[sql.Composable] = [
+def within(table: Table, chunk: Chunk) -> sql.Composable:
+    """The WHERE clause of a chunk."""
+    return _where(_bounds(table, chunk))
+
+
+def _bounds(table: Table, chunk: Chunk) -> list[sql.Composable]:
+    return [
         compare(table, operator, [sql.Literal(value) for value in bound])
         for operator, bound in ((">", chunk.after), ("<=", chunk.upto))
         if bound is not None
     ]
+
+
+def read_chunk(conn: psycopg.Connection[Any], table: Table, chunk: Chunk, only: Restriction = EVERYTHING) -> Iterator[Row]:
+    """The rows of a chunk that exist now, by COPY, values in the order of `table.columns`. Raises SourceUnavailable and Fatal."""
     # A table with a key is limited by its plan; one without is read in one piece.
     limit = sql.SQL(" limit {}").format(sql.Literal(only.limit)) if only.limit is not None and not table.key else sql.SQL("")
     query = sql.SQL("select {} from {}{}{}").format(
-        column_list(table.columns), relation(table), _where([*bounds, *_restricted(table, only)]), limit
+        column_list(table.columns), relation(table), _where([*_bounds(table, chunk), *_restricted(table, only)]), limit
     )
     if table.columns:
         yield from copy_rows(conn, query)

@@ -24,6 +24,7 @@ from bridge.cli import (
     following,
     ledgers,
     parking,
+    reconciling,
     referring,
     serving,
     taking_back,
@@ -66,6 +67,7 @@ app.command(rich_help_panel=RUNNING)(changing.pause)
 app.command(rich_help_panel=RUNNING)(changing.resume)
 app.command(rich_help_panel=LOOKING)(following.status)
 app.command(rich_help_panel=LOOKING)(validating.validate)
+app.command(rich_help_panel=LOOKING)(reconciling.reconcile)
 app.command(rich_help_panel=LOOKING)(referring.orphans)
 app.command(rich_help_panel=LOOKING)(ending.slots)
 app.command(rich_help_panel=LOOKING)(bundling.bundle)

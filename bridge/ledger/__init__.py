@@ -1,10 +1,13 @@
 """The ledger: what Engram must hold, proven row by row, and how far the work has come."""
 
 from bridge.ledger.books import DEPENDENTS, Outcome
+from bridge.ledger.findings import Finding, Findings
 from bridge.ledger.generations import Asked, Generations
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.links import Links, TableState
+from bridge.ledger.marks import Marks
 from bridge.ledger.migrations import Migration, Migrations
+from bridge.ledger.reconciliations import Reconciliation, Reconciliations
 from bridge.ledger.records import (
     FILLING,
     RESYNC_ASKED,
@@ -33,14 +36,19 @@ __all__ = [
     "Asked",
     "Batch",
     "ChunkRecord",
+    "Finding",
+    "Findings",
     "Generations",
     "KeyStanding",
     "Ledger",
     "Links",
+    "Marks",
     "Migration",
     "Migrations",
     "Mismatch",
     "Outcome",
+    "Reconciliation",
+    "Reconciliations",
     "Serving",
     "Standing",
     "Standings",

@@ -21,7 +21,7 @@ SERVING_NUMBERS = select(tables.tables.c.number).where(tables.tables.c.role == "
 
 ENTRY = tuple(
     tables.memories.c[name]
-    for name in ("key", "version", "digest", "refs", "live", "shard", "xid", "refreshed", "epoch", "migration")
+    for name in ("key", "version", "digest", "refs", "live", "shard", "xid", "refreshed", "epoch", "migration", "mark")
 )
 """A key, and the columns of its entry in the order of `Entry`."""
 
@@ -171,6 +171,7 @@ def _put_entries(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             "refreshed": o.entry.refreshed,
             "epoch": o.entry.epoch,
             "migration": o.entry.migration,
+            "mark": o.entry.mark,
         }
         for o in outcomes
         if o.entry is not None

@@ -155,14 +155,15 @@ class Ledger(Targets, Waiting):
 
     def live_keys(self, table: int, *, page: int = 5000) -> Iterator[list[str]]:
         """The keys of a table's live memories, page by page, each as it is when it is read."""
-        keys, after = self._live_page(table, None, page)
+        keys, after = self.live_page(table, None, page)
         yield keys
         while after is not None:
-            keys, after = self._live_page(table, after, page)
+            keys, after = self.live_page(table, after, page)
             yield keys
 
     @waits
-    def _live_page(self, table: int, after: str | None, page: int) -> tuple[list[str], str | None]:
+    def live_page(self, table: int, after: str | None, page: int) -> tuple[list[str], str | None]:
+        """The live ones of a table's next keys behind one, and the last of those, None when there are no more."""
         with self.reading() as connection:
             return books.live_keys(connection, table, after, page)
 

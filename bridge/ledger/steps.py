@@ -165,9 +165,22 @@ SIXTH = (
 )
 """Which migration wrote each memory, and what reconciliation found. What was written before is of no migration that is known."""
 
+SEVENTH = (
+    "alter table memories add column mark bigint not null default 0",
+    """
+    create table reconciliations (
+        id <identity>, asked double precision not null, who <text> not null, detail <text> not null, began double precision,
+        seen double precision, ended double precision, position <text>, result <text>
+    )
+    """,
+    "create index findings_open on findings (label, key) where mended is null",
+)
+"""Rounds of reconciliation, and a second digest of each row that PostgreSQL can compute, too. That of rows which were written
+before is learnt when a round reads them."""
+
 Step = tuple[str, ...] | Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FIFTH, 6: SIXTH}
+STEPS: dict[int, Step] = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH, 5: FIFTH, 6: SIXTH, 7: SEVENTH}
 """By the version that they lead to. A step that has to compute something is a function; it may use `statements`."""
 
 

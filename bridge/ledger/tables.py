@@ -83,12 +83,14 @@ memories = Table(
     Column("refreshed", BigInteger, nullable=False, default=0),
     Column("epoch", Integer, nullable=False, default=0, server_default="0"),
     Column("migration", Integer, nullable=False, default=0, server_default="0"),
+    Column("mark", BigInteger, nullable=False, default=0, server_default="0"),
     sqlite_with_rowid=False,
 )
 """What Engram must hold: one row a memory, or a tombstone (`live` false). Everything here was proven when it was written.
 
 `epoch` is the number of the start of the target that was known when it was written: recall by embedding forgets older ones.
 `migration` is the number of the migration whose id the memory in Engram bears, or bore; 0: written before that was kept.
+`mark` is the second digest of its body, by which PostgreSQL can compare rows without sending them; 0: not known.
 """
 
 edges = Table(
@@ -299,3 +301,27 @@ findings = Table(
     Column("how", Text),
 )
 """What reconciliation found to differ, and how it was mended. `side`: between the ledger and what (source or target)."""
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("asked", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("began", Float),
+    Column("seen", Float),
+    Column("ended", Float),
+    Column("position", Text),
+    Column("result", Text),
+)
+"""Rounds of reconciliation: those of the running bridge itself and those that were asked for. `seen`: when it was last worked at.
+`detail` is what was ordered, `position` where it is, `result` what it found; all are JSON."""
+
+Index(
+    "findings_open",
+    findings.c.label,
+    findings.c.key,
+    sqlite_where=findings.c.mended.is_(None),
+    postgresql_where=findings.c.mended.is_(None),
+)

@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from bridge.changes import Row
+from bridge.memories import mark_of
 from bridge.postgres import connect, copy_out
 from bridge.schema import Table
-from bridge.values import row_encoder
+from bridge.values import base_of, row_encoder
 from cdc import pgoutput
 from snapshot.catalog import load
-from snapshot.chunks import read_chunk
+from snapshot.chunks import next_chunk, read_chunk
+from snapshot.marks import comparable_there, read_marks
 from snapshot.plan import Chunk
 from snapshot.refresh import Refresher
 from tests.conftest import Server, drop_database
@@ -133,6 +135,31 @@ def test_a_row_looks_the_same_on_every_way(wide: Wide, data: st.DataObject) -> N
     assert set(same) == set(copied.values())
     for number, values in zip(ids, rows, strict=True):
         _check(wide, values, json.loads(encode(copied[str(number)])))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_postgresql_marks_a_row_as_the_bridge_does(wide: Wide, data: st.DataObject) -> None:
+    """Law 10: what PostgreSQL hashes by itself, so that no row has to be sent, are the very bytes of the canonical form."""
+    rows = data.draw(st.lists(st.tuples(*(st.none() | texts for texts in wide.columns.values())), min_size=2, max_size=6))
+    ids = wide.insert(rows)
+    table = replace(wide.table, columns=tuple(one for one in wide.table.columns if base_of(one.type).element is None))
+    encode = row_encoder(table.columns)
+    bounds = Chunk(0, (str(ids[0] - 1),), (str(ids[-1]),))
+    with connect(wide.url) as conn:
+        assert comparable_there(conn, table)
+        assert not comparable_there(conn, wide.table), "an array's form is not made by SQL"
+        read = {row[:1]: mark_of(encode(row)) for row in read_chunk(conn, table, bounds)}
+        marked = dict(read_marks(conn, table, bounds))
+        alone = {}  # column by column, so that one that differs is named
+        for column in table.columns[1:]:
+            one = replace(table, columns=(table.columns[0], column))
+            wanted = {row[:1]: mark_of(row_encoder(one.columns)(row)) for row in read_chunk(conn, one, bounds)}
+            alone[column.declared] = dict(read_marks(conn, one, bounds)) == wanted
+        chunk = next_chunk(conn, table, (str(ids[0] - 1),), len(ids) - 1)
+    assert [declared for declared, same in alone.items() if not same] == []
+    assert marked == read
+    assert chunk.upto == (str(ids[-2]),)
 
 
 def _check(wide: Wide, values: tuple[str | None, ...], document: dict[str, Any]) -> None:
