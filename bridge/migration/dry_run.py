@@ -224,8 +224,8 @@ def _estimate(
 def _embedding(embedders: Embedders, plan: TablePlan, texts: Sequence[str], rows: int) -> float:
     """Seconds for so many rows with such texts, by a few of them. The first text is not counted: a model warms up at it."""
     encoder = embedders.for_table(plan)
-    if encoder.embedder.name == HASHING:
-        return 0.0  # part of what this program does in any case
+    if not encoder.embedder.kept:
+        return 0.0  # not worth a cache: part of what this program does in any case
     encoder.encode(texts[:1])
     some = texts[:EMBEDDED]
     began = time.perf_counter()

@@ -48,14 +48,14 @@ def _figures(figures: tuple[Figure, ...]) -> RenderableType:
     table.add_column()
     for figure in figures:
         table.add_row(Text(figure.value, style=STYLES[figure.tone]), Text(figure.label))
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _section(section: Section) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(section.heading, style="bold")]
     if section.note:
         lines.append(Text(section.note))
-    return lines + [Padding(_part(part), (0, 0, 0, 2)) for part in section.parts]
+    return lines + [Padding(_part(part), (0, 0, 0, 2), expand=False) for part in section.parts]
 
 
 def _part(part: Part) -> RenderableType:

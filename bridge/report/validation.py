@@ -7,8 +7,29 @@ from typing import Any
 
 from bridge.report.page import Column, Figure, Grid, Lines, Page, Section, Tone, count, moment, seconds_text
 
-NUMBERS = ("rows", "ledger", "sampled", "edges", "orphans", "parked", "lag", "unsettled", "findings")
-HEADINGS = ("rows", "ledger", "compared", "edges", "orphans", "parked", "lag", "unsettled", "found")
+NUMBERS = {
+    "rows": "rows",
+    "ledger": "ledger",
+    "sampled": "compared",
+    "edges": "edges",
+    "vectors": "vectors",
+    "recomputed": "made anew",
+    "orphans": "orphans",
+    "parked": "parked",
+    "lag": "lag",
+    "changed_since": "changed since",
+    "unsettled": "unsettled",
+    "findings": "found",
+}
+"""What a result says of a table, with its heading here; what an older result does not say is left out."""
+
+WRONG = ("changed_since", "unsettled", "findings")
+VERDICTS: dict[str, tuple[str, Tone]] = {
+    "ok": ("PostgreSQL and Engram agree", "good"),
+    "investigate": ("Something has to be looked into", "warn"),
+    "rollback": ("More than 1 % differs: a rollback is advised", "bad"),
+    "failed": ("The validation could not be done", "bad"),
+}
 
 
 def validation_section(result: Mapping[str, Any] | None, share: float | None = None) -> Section:
@@ -25,6 +46,10 @@ def validation_section(result: Mapping[str, Any] | None, share: float | None = N
     parts: list[Grid | Lines] = [_checks(result), _tables(result)]
     if result["findings"]:
         parts.append(Lines(tuple(finding_line(found) for found in result["findings"]), int(result.get("not_named", 0))))
+    since = [str(memory_id) for memory_id in result.get("changed_since", ())]
+    if since:
+        total = sum(int(one.get("changed_since", 0)) for one in result["tables"].values())
+        parts.append(Lines(tuple(f"changed in PostgreSQL since it was carried: {one}" for one in since), total - len(since)))
     chances = _chances(result)
     if chances:
         parts.append(Lines(chances))
@@ -33,8 +58,8 @@ def validation_section(result: Mapping[str, Any] | None, share: float | None = N
 
 def validation_page(result: Mapping[str, Any]) -> Page:
     """The whole report of a validation that was made alone."""
-    clean = bool(result["clean"])
-    tone: Tone = "good" if clean else "bad"
+    given = "failed" if "failed" in result else str(result.get("outcome") or ("ok" if result["clean"] else "investigate"))
+    verdict, tone = VERDICTS[given]
     found = sum(int(one["findings"]) for one in result.get("tables", {}).values())
     figures: tuple[Figure, ...] = ()
     if "failed" not in result:
@@ -45,7 +70,6 @@ def validation_page(result: Mapping[str, Any]) -> Page:
             Figure(f"{compared:,}", "compared field by field"),
             Figure(f"{found:,}", "findings", "bad" if found else "good"),
         )
-    verdict = "PostgreSQL and Engram agree" if clean else "PostgreSQL and Engram do not agree"
     subtitle = moment(result["began"]) if "began" in result else ""
     reasons = tuple(str(reason) for reason in result.get("reasons", ()))
     foot = f"engram-bridge {result['version']}" if "version" in result else ""
@@ -68,13 +92,15 @@ def _checks(result: Mapping[str, Any]) -> Grid:
 
 
 def _tables(result: Mapping[str, Any]) -> Grid:
+    tables: Mapping[str, Mapping[str, Any]] = result["tables"]
+    told = [name for name in NUMBERS if any(name in one for one in tables.values())]
     rows, bad = [], set()
-    for place, (label, one) in enumerate(result["tables"].items()):
+    for place, (label, one) in enumerate(tables.items()):
         name = label + (f" ({one['skipped']})" if one.get("skipped") else "")
-        rows.append((name, *(f"{int(one[number]):,}" for number in NUMBERS)))
-        bad |= {(place, 1 + NUMBERS.index(number)) for number in ("unsettled", "findings") if one[number]}
-    columns = (Column("table"), *(Column(heading, number=True) for heading in HEADINGS))
-    totals = tuple(f"{sum(int(one[number]) for one in result['tables'].values()):,}" for number in NUMBERS)
+        rows.append((name, *(f"{int(one.get(number, 0)):,}" for number in told)))
+        bad |= {(place, 1 + told.index(number)) for number in WRONG if one.get(number)}
+    columns = (Column("table"), *(Column(NUMBERS[number], number=True) for number in told))
+    totals = tuple(f"{sum(int(one.get(number, 0)) for one in tables.values()):,}" for number in told)
     return Grid(columns, tuple(rows), ("total", *totals), frozenset(bad))
 
 

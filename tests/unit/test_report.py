@@ -130,11 +130,16 @@ def test_findings_of_a_validation_stand_in_it() -> None:
     """A report of a validation alone names what was found, and the check that found it."""
     found = {"check": "rows", "kind": "changed", "table": "public.users", "id": "users_7", "columns": ["name"]}
     one = {**validated()["tables"]["public.users"], "findings": 1, "checks": {"counts": 0, "rows": 1}, "clean": False}
-    result = validated(clean=False, findings=[found], tables={"public.users": one}, not_named=3)
+    one |= {"changed_since": 2}
+    result = validated(
+        clean=False, findings=[found], tables={"public.users": one}, not_named=3, outcome="rollback", changed_since=["users_8"]
+    )
     text = text_of(validation_page(result))
+    assert "since it was carried: users_8" in text
+    assert "and 1 more" in text
     assert "rows: users_7: changed (name)" in text
     assert "and 3 more" in text
-    assert "do not agree" in text
+    assert "a rollback is advised" in text
     assert 'class="number bad"' in html_of(validation_page(result))
 
 
