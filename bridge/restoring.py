@@ -11,6 +11,26 @@ from bridge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
+MIGRATED = "migrated_at"
+"""Fact: the newest position at which a one-shot migration has read its rows."""
+
+
+def begin_after_migration(ledger: Ledger, plan: Plan) -> None:
+    """What a one-shot migration has carried is loaded again by the first run: what changed since came by no stream.
+
+    Rows that are as the ledger says are not written again. To be called before there is a slot.
+    """
+    facts = ledger.facts()
+    if MIGRATED not in facts or "slot" in facts:
+        return
+    begun = 0
+    for record in ledger.tables():
+        table_plan = plan.mapping.plans.get(record.label)
+        if record.state != "new" and table_plan is not None and unfit(table_plan) is None:
+            ledger.begin_again(record.number, column_facts(table_plan.table))
+            begun += 1
+    logger.info("tables that were migrated are compared, and followed from here on", extra={"count": begun})
+
 
 def begin_resyncs(ledger: Ledger, plan: Plan) -> None:
     """Tables that are asked to be loaded again are new ones from here on, stopped ones too if they can be carried now.

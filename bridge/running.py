@@ -55,7 +55,7 @@ from bridge.reconcile.attending import Reconciling
 from bridge.reconcile.mending import Mender
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
-from bridge.restoring import begin_resyncs, restore
+from bridge.restoring import begin_after_migration, begin_resyncs, restore
 from bridge.resyncing import Resyncing
 from bridge.slot_watch import SlotWatch
 from bridge.source_queries import Source
@@ -228,6 +228,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
             names = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
             renewal.begin(config, ledger, connection, plan)
             note_makings(ledger, plan.mapping.numbered.values())
+            begin_after_migration(ledger, plan)
             begin_resyncs(ledger, plan)
             if any(record.state == "new" for record in ledger.generations()):
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever

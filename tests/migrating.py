@@ -95,6 +95,19 @@ class Migrator:
         finally:
             ledger.close()
 
+    def bridge(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """An `engram-bridge` command on the same ledger, told where things are and nothing else; it must end so."""
+        name = f"migrated_{abs(hash(self.folder)):x}"[:40]
+        addresses = {"source": {"url": self.source, "slot": name, "publication": name}}
+        addresses |= {"target": {"http": self.engram.http, "grpc": self.engram.grpc}}
+        (self.folder / "bridge.yaml").write_text(json.dumps(addresses), encoding="utf-8")
+        command = [sys.executable, "-m", "bridge", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=self.folder, env=self.environment
+        )
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
     def sql(self, *statements: str) -> None:
         """Run statements in the source, each a transaction of its own."""
         with psycopg.connect(self.source, autocommit=True) as connection:

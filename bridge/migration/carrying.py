@@ -29,6 +29,7 @@ from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
+from bridge.restoring import MIGRATED
 from bridge.resyncing import Resyncing
 from bridge.rounds import Rounds
 from bridge.running import LANE_THREADS, add_lanes, in_order, open_spaces
@@ -42,9 +43,6 @@ from snapshot.plan import Restriction
 from snapshot.refresh import Refresher
 
 logger = logging.getLogger(__name__)
-
-POSITION = "migrated_at"
-"""Fact of the ledger: the newest position that a migration's snapshot was taken at."""
 
 STEP_SECONDS = 0.2
 STOP_SECONDS = 3.0
@@ -174,9 +172,9 @@ def require_same_source(ledger: Ledger, held: HeldSnapshot) -> None:
             "the ledger is of another source: " + ", ".join(f"{name} {facts[name]}, here {now[name]}" for name in other),
             hint="Give the ledger that belongs to this source, or another one: --ledger PATH.",
         )
-    if POSITION in facts and parse_lsn(facts[POSITION]) > held.position:
+    if MIGRATED in facts and parse_lsn(facts[MIGRATED]) > held.position:
         raise SourceChanged(
-            f"the ledger knows a later position ({facts[POSITION]}) than the source has reached: it was restored from a backup?",
+            f"the ledger knows a later position ({facts[MIGRATED]}) than the source has reached: it was restored from a backup?",
             hint="Migrate into a new ledger and new spaces, or roll the old migration back first.",
         )
 
@@ -209,7 +207,7 @@ def assemble(
     note_makings(ledger, plan.mapping.numbered.values())
     numbers = frozenset(plan.mapping.plans[label].number for label in chosen.labels)
     restrictions = {plan.mapping.plans[label].number: only for label, only in chosen.restrictions.items()}
-    ledger.put_facts({**held.origins.facts(), POSITION: format_lsn(held.position)})
+    ledger.put_facts({**held.origins.facts(), MIGRATED: format_lsn(held.position)})
     refreshing = _begin(ledger, plan, numbers, {n: _marker(config, restrictions.get(n)) for n in numbers}, manner)
     frontier = Frontier(held.position)
     recorder = Recorder(ledger, frontier)

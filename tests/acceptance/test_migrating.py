@@ -117,6 +117,22 @@ def test_it_is_installed_under_its_name() -> None:
     assert callable(getattr(import_module(module), name))
 
 
+def test_a_run_on_its_ledger_takes_up_what_has_changed(migrator: Migrator) -> None:
+    """The first `run` loads all tables again: rows that came, changed and went since the migration; and then it follows."""
+    migrator.migrate("--table-to-space", "users:user_memories", "--text-columns", "users:name;products:name")
+    migrator.sql(
+        "update users set name = 'changed since' where id % 7 = 0",
+        "delete from visits where id % 2 = 0",
+        "insert into categories (name) values ('new since')",
+    )
+    migrator.bridge("run", "--until-caught-up")
+    proven(migrator)
+    ledger = migrator.ledger()
+    spaces = {record.label: record.spaces for record in ledger.tables()}
+    ledger.close()
+    assert spaces["public.users"] == ("user_memories",)
+
+
 def test_killed_and_run_again_it_reads_no_finished_chunk_again(migrator: Migrator) -> None:
     """kill -9 in the middle: the same command goes on, redoes at most a chunk per worker, and says that it was resumed."""
     workers, batch = 2, 20
