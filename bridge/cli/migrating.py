@@ -291,6 +291,13 @@ def _database(base: Config) -> str:
     return str(given.get("dbname") or given.get("user") or "postgres")
 
 
+def source_secrets(base: Config) -> set[str]:
+    """The secrets that stand in the source's connection string."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    return {name for name in conninfo_to_dict(base.source.url) if name in SECRETS}
+
+
 def command_line(arguments: list[str]) -> str:
     """The command as it can be given again, without the secrets of its connection strings."""
     return shlex.join(["migrate-postgresql", *(_shown(one) for one in arguments[1:])])
@@ -347,6 +354,9 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
         signal.signal(number, lambda *_: ending.set())
     if settings.checkpoint is None:
         logger.warning("no checkpoint file: progress is noted in the ledger alone", extra={"hint": "--checkpoint-file FILE"})
+    if "password" in source_secrets(base):
+        hint = "Put it into PGPASSWORD or a password file (PGPASSFILE)."
+        logger.warning("the password in --source can be read by others in the list of processes", extra={"hint": hint})
     begun = conduct.begin(order, base, settings, console)
     if not isinstance(begun, Attempt):
         document: Any = begun.result

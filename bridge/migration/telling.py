@@ -150,7 +150,8 @@ def document_of(
         },
         validation=_with_share(validation, now - attempt.migration.began),
         environment=environment(attempt),
-        advice=advice({label: one.rows for label, one in counted.items()}, attempt.settings.batch, attempt.settings.workers),
+        advice=advice({label: one.rows for label, one in counted.items()}, attempt.settings.batch, attempt.settings.workers)
+        + _how_on(attempt),
     )
 
 
@@ -208,6 +209,21 @@ def _parked(attempt: Attempt) -> list[ParkedKey]:
         plan = carrying.plan.mapping.numbered.get(number)
         if plan is not None and number in carrying.numbers and len(found) < LISTED:
             found.append(ParkedKey(id=plan.prefix + key, reason=parked.reason))
+    return found
+
+
+def _how_on(attempt: Attempt) -> list[str]:
+    """What to do next, where the order leaves something open."""
+    order, found = attempt.order, []
+    if order.since is not None:
+        found.append(
+            f"this was a delta: of rows that are not later than {order.since} updates and deletes were not carried, nor rows "
+            "that were committed since with an earlier time. engram-bridge run on the same ledger follows all of them."
+        )
+    for label, why in attempt.examined.chosen.passed_over.items():
+        found.append(f"{label} was not read: {why}")
+    if order.limit is not None:
+        found.append(f"at most {order.limit:,} rows of each table were read: run it without --limit for all of them")
     return found
 
 
