@@ -101,6 +101,15 @@ def _restricted(table: Table, only: Restriction) -> list[sql.Composable]:
     return conditions
 
 
+def keys_of(table: Table, only: Restriction = EVERYTHING) -> sql.Composable:
+    """A query for the keys of the rows that are meant."""
+    columns = column_list(table.key)
+    query = sql.SQL("select {} from {}{}").format(columns, relation(table), restricted_to(table, only))
+    if only.limit is None:
+        return query
+    return sql.SQL("{} order by {} limit {}").format(query, columns, sql.Literal(only.limit))
+
+
 def restricted_to(table: Table, only: Restriction) -> sql.Composable:
     """The WHERE clause of a restriction; its limit is another matter."""
     return _where(_restricted(table, only))

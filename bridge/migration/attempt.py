@@ -59,6 +59,14 @@ class Attempt:
         """Tables of which not all rows are meant."""
         return frozenset(self.examined.chosen.restrictions)
 
+    @property
+    def earlier(self) -> frozenset[str]:
+        """Tables with rows that were not read at this snapshot: of migrations before, of earlier attempts, older than a delta."""
+        before = {label for one in self.snapshots[:-1] for label in one["tables"]}
+        others = set(self.carrying.plan.mapping.plans) - set(self.examined.chosen.labels)
+        delta = self.examined.chosen.labels if self.order.since is not None else ()
+        return frozenset(before | others | set(delta))
+
     def written(self) -> dict[int, int]:
         """Live memories that this migration wrote, by table."""
         counts = Migrations(self.carrying.ledger).counts()

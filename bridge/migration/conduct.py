@@ -176,7 +176,6 @@ def _attempt(
 def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Document:
     """Check what was carried, and keep what came of it: the migration is complete. Raises what a check can fail of."""
     counted = telling.count(attempt)
-    whole = tuple(label for label in attempt.examined.chosen.labels if label in counted and label not in attempt.partial)
     labels = attempt.examined.chosen.labels
     carrying = attempt.carrying
     references = find_references(
@@ -185,8 +184,9 @@ def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Docu
     if references.orphans["count"]:
         logger.warning("%s", orphan_sentence(references.orphans["count"]), extra={"hint": "the report lists them"})
     found = None
-    if validate and whole:
-        found = checking.validate(attempt.carrying, whole, f"migration {attempt.migration.id}", ending.is_set)
+    if validate and counted:
+        name = f"migration {attempt.migration.id}"
+        found = checking.validate(carrying, list(counted), name, earlier=attempt.earlier, ending=ending.is_set)
     verdict = telling.judge(attempt, counted, found)
     document = telling.document_of(attempt, counted, verdict, references, found)
     Migrations(attempt.carrying.ledger).end(attempt.number, document)

@@ -61,42 +61,31 @@ def count(attempt: Attempt) -> dict[str, Counted]:
 
 def judge(attempt: Attempt, counted: Mapping[str, Counted], validation: Mapping[str, Any] | None) -> tuple[Outcome, list[str]]:
     """The outcome, and why."""
-    carrying = attempt.carrying
-    said, differing = _found(validation)
-    stopped = [
-        f"{label} was not migrated: {carrying.shop.stopped[plan.number]}"
-        for label, plan in carrying.plan.mapping.plans.items()
-        if plan.number in carrying.numbers and plan.number in carrying.shop.stopped
+    stopped = attempt.carrying.shop.stopped
+    numbers = {label: plan.number for label, plan in attempt.carrying.plan.mapping.plans.items()}
+    failed = [
+        f"{label} was not migrated: {stopped[numbers[label]]}"
+        for label in attempt.examined.chosen.labels
+        if numbers[label] in stopped
     ]
+    said, rows, wrong = [], sum(one.rows for one in counted.values()), 0
+    for label, one in counted.items():
+        missing = one.differing if label not in attempt.partial else max(one.rows - one.live - one.parked, 0)
+        if missing and label not in attempt.earlier:
+            said.append(f"{label}: {one.rows:,} rows in PostgreSQL, {one.live:,} memories and {one.parked:,} parked")
+        wrong += missing if label not in attempt.earlier else 0
     parked = sum(one.parked for one in counted.values())
-    unlike = {label: one for label, one in counted.items() if one.differing and label not in attempt.partial}
-    for label, one in unlike.items():
-        said.append(f"{label}: {one.rows:,} rows in PostgreSQL at the snapshot, {one.live:,} memories and {one.parked:,} parked")
     if parked:
         said.append(f"{parked:,} row(s) could not be written: they are parked, with the reason")
     if attempt.resumed:
-        said.append("the migration was resumed: its rows were read at more than one snapshot, and changes between them are mixed")
-    rows = sum(one.rows for one in counted.values())
-    wrong = max(sum(one.differing for one in unlike.values()), differing) + parked
-    if stopped:
-        return "failed", stopped + said
-    if wrong > ROLLBACK_SHARE * max(rows, 1):
-        return "rollback", [*said, f"{wrong:,} of {rows:,} rows differ: more than 1 %, so a rollback is advised"]
+        said.append("the migration was resumed: its rows were read at more than one snapshot, so that they are not of one moment")
+    if validation is not None:
+        said += validation["reasons"]
+    if failed:
+        return "failed", failed + said
+    if wrong + parked > ROLLBACK_SHARE * max(rows, 1) or (validation is not None and validation["outcome"] == "rollback"):
+        return "rollback", [*said, "more than 1 % of the rows differ: a rollback is advised (engram-bridge rollback)"]
     return ("investigate" if said else "ok"), said
-
-
-def _found(validation: Mapping[str, Any] | None) -> tuple[list[str], int]:
-    """What a validation found, in a sentence for each table, and the rows that it is about."""
-    said, differing = [], 0
-    for label, one in (validation or {"tables": {}})["tables"].items():
-        if one["findings"]:
-            said.append(f"{label}: the validation found {one['findings']:,} difference(s)")
-            differing += one["findings"]
-        if one["unsettled"]:
-            said.append(f"{label}: {one['unsettled']:,} row(s) could not be compared for good")
-        if "skipped" in one:
-            said.append(f"{label} was not validated: {one['skipped']}")
-    return said, differing
 
 
 def document_of(

@@ -242,12 +242,14 @@ class ParentCheck:
 
     def _look(self, plan: TablePlan, keys: Sequence[str]) -> tuple[Mapping[str, Look[str]], Lsn]:
         found = RowCheck(self.sides, plan, Tally(plan.table.label))._stored(keys)
-        entries = self.sides.ledger.entries(plan.number, keys) if self.sides.gone_on(plan) else None
+        part = plan.table.label in self.sides.only  # a parent that was not meant is not missing
+        entries = self.sides.ledger.entries(plan.number, keys) if part or self.sides.gone_on(plan) else None
         rows, fence = self.sides.rows(plan, keys)
         looks = {}
         for key in keys:
             entry = entries.get(key) if entries is not None else None
             new = entries is not None and (entry is None or not entry.live)
             kind = "orphan" if key not in rows else "new" if new else "target missing"
-            looks[key] = Look((key in rows, found[key] is None), () if found[key] is not None else (kind,))
+            kinds = () if found[key] is not None or (part and kind == "new") else (kind,)
+            looks[key] = Look((key in rows, found[key] is None), kinds)
         return looks, fence

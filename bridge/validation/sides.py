@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 import psycopg
-from psycopg import sql
 
 from bridge.changes import Row
 from bridge.embedding import Embedders
@@ -26,9 +25,8 @@ from bridge.mapping import Mapping, TablePlan
 from bridge.origin import Rows, open_rows
 from bridge.ports import Searched
 from bridge.source_queries import Source
-from snapshot.chunks import reached, read_chunk
-from snapshot.keys import column_list, relation
-from snapshot.plan import Chunk
+from snapshot.chunks import keys_of, reached, read_chunk
+from snapshot.plan import EVERYTHING, Chunk, Restriction
 from snapshot.refresh import Refresher
 from snapshot.texts import copy_rows
 
@@ -51,7 +49,7 @@ class Sides:
     `target` is its own client, so that no proof waits behind it. `patience`: seconds that the frontier may take to pass a fence.
     `ending`: True when it is to end early. `current`: the plan that is in force for a table now. `embedders`: the models, loaded
     when they are asked for. `held`: `origin` and `reader` read at the snapshot that the rows were carried from; `earlier` are
-    tables of which some rows were carried before it.
+    tables of which some rows were carried before it, `only` those of which not all rows are meant.
     """
 
     ledger: Ledger
@@ -69,6 +67,7 @@ class Sides:
     embedders: Callable[[], Embedders] = _no_models
     held: bool = False
     earlier: Collection[str] = ()
+    only: dict[str, Restriction] = field(default_factory=dict)
     _flushed: float = 0.0
     _alone: bool | None = None
 
@@ -134,10 +133,10 @@ class Sides:
             return found, without, reached(connection)
 
     def _key_rows(self, connection: psycopg.Connection, plan: TablePlan) -> Iterator[Row]:
+        only = self.only.get(plan.table.label, EVERYTHING)
         if plan.keyless:
-            return read_chunk(connection, plan.table, Chunk(0, None, None))
-        query = sql.SQL("select {} from {}").format(column_list(plan.table.key), relation(plan.table))
-        return copy_rows(connection, query)
+            return read_chunk(connection, plan.table, Chunk(0, None, None), only)
+        return copy_rows(connection, keys_of(plan.table, only))
 
     def rows(self, plan: TablePlan, keys: Sequence[str]) -> tuple[dict[str, Row], Lsn]:
         """The rows of these keys that exist now, and a position taken after they were read. Raises SourceUnavailable."""
