@@ -187,7 +187,7 @@ class Proxy:
                 with contextlib.suppress(BridgeError):
                     await self.tables.refresh()
                 raise not_found("The table is not carried any more")
-            if standing.table.proven >= wanted or none_for_engram(standing.table.route, table.prefix, keys):
+            if standing.table.sure >= wanted or none_for_engram(standing.table.route, table.prefix, keys):
                 return standing
             end = end or time.monotonic() + self.settings.serve.min_lsn_wait
             if time.monotonic() >= end:

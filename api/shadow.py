@@ -148,13 +148,13 @@ class Shadowing:
         return Side(parts[0] if parts is not None else None)
 
     async def _passed(self, table: Carried, key: str, position: Lsn) -> Standing | None:
-        """The standing once the frontier has passed this position; None when it does not within our patience."""
+        """The standing once rows and columns of this position are in Engram; None when it does not within our patience."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             standing = await self._ledger.standing(table.label, [key])
             if standing is None:
                 return None
-            if standing.table.proven >= position:
+            if standing.table.sure >= position:
                 return standing
             await asyncio.sleep(LOOK)
         return None

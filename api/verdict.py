@@ -63,7 +63,7 @@ def unsound(table: TableStanding, *, now: float, max_staleness: float, min_lsn: 
         return reason
     if not now - table.covered <= max_staleness:
         return Reason.STALE
-    return Reason.MIN_LSN if min_lsn > table.proven else None
+    return Reason.MIN_LSN if min_lsn > table.sure else None
 
 
 def incomplete(table: TableStanding | TableState, proven: Lsn) -> Reason | None:

@@ -7,7 +7,8 @@ when each of its rows is.
 
 Beside the positions stands the moment up to which the source is known to be covered. It comes from marks alone: a position that
 lies behind everything that was visible at a moment of our own clock. Commit times are the source's clock, which may differ from
-ours; and a keepalive may have waited here, or come from a walsender that is behind.
+ours; and a keepalive may have waited here, or come from a walsender that is behind. Where the stream does not tell everything, a
+mark counts only when somebody has looked at the rest since it was made (`looked`).
 
 Works that collapse into one keep all their tokens, so nothing is counted done before the work that superseded it is.
 """
@@ -15,6 +16,7 @@ Works that collapse into one keep all their tokens, so nothing is counted done b
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -83,7 +85,11 @@ class Frontier:
     covered: float = 0.0
     _queues: dict[Stage, deque[Token]] = field(default_factory=dict)
     _open: Token | None = None
-    _marks: deque[tuple[Lsn, float]] = field(default_factory=lambda: deque(maxlen=MARKS))
+    marked: int = 0
+    """How many marks were made."""
+
+    _looked: float = math.inf
+    _marks: deque[tuple[int, Lsn, float]] = field(default_factory=lambda: deque(maxlen=MARKS))
 
     def __post_init__(self) -> None:
         self.positions = dict.fromkeys(STAGES, self.start)
@@ -134,14 +140,28 @@ class Frontier:
             while queue and queue[0].complete(stage):
                 token = queue.popleft()
                 self.positions[stage] = max(self.positions[stage], token.end)
-            while stage == "proven" and self._marks and self._marks[0][0] <= self.positions[stage]:
-                self.covered = self._marks.popleft()[1]  # the newest, not the highest: our clock may be set back
+            while stage == "proven" and self._marks and self._counts(*self._marks[0]):
+                self.covered = self._marks.popleft()[2]  # the newest, not the highest: our clock may be set back
             return self.positions[stage]
+
+    def _counts(self, number: int, position: Lsn, _at: float) -> bool:
+        return number <= self._looked and position <= self.positions["proven"]
 
     def mark(self, position: Lsn, at: float) -> None:
         """Everything that was visible at the moment `at` of our clock ends at `position` or before it."""
         with self.lock:
-            self._marks.append((position, at))
+            self.marked += 1
+            self._marks.append((self.marked, position, at))
+
+    def look_first(self) -> None:
+        """From now on a mark counts only when it was made before a look that has ended."""
+        with self.lock:
+            self._looked = 0
+
+    def looked(self, marked: int) -> None:
+        """A look has ended that began when so many marks were made (`marked`)."""
+        with self.lock:
+            self._looked = max(self._looked, marked)
 
     def passes(self, position: Lsn) -> bool:
         """Whether `advance` would move the proven position to there, or it stands there."""

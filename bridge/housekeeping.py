@@ -40,8 +40,6 @@ ASK_SECONDS = 3.0
 VISIBLE_SECONDS = 60.0
 COLLECT_SECONDS = 600.0
 LOOK_SECONDS = 5.0
-LOOK_REST = 50.0
-"""Seconds between two looks at the catalogue, and how many times as long as the last one took they must be apart."""
 
 RECENT = 2_000
 """How many of the newest lags the percentiles are taken over."""
@@ -72,7 +70,6 @@ class Housekeeping:
     slot_watch: SlotWatch | None = None
     heartbeat: Heartbeat | None = None
     oversight: Oversight | None = None
-    look: Callable[[], None] = lambda: None
     beside: dict[str, Callable[[], None]] = field(default_factory=dict)
     _speeds: dict[int, _Speed] = field(default_factory=dict)
     _mark: tuple[int, Version] | None = None
@@ -81,7 +78,6 @@ class Housekeeping:
     _guarded: float = field(default_factory=time.monotonic)
     _collected: float = field(default_factory=time.monotonic)
     _looked: float = field(default_factory=time.monotonic)
-    _looking: float = 0.0
     _noted: float = 0.0
     _since: dict[str, float] = field(default_factory=dict)
     _told: float = -TELL_AGAIN
@@ -277,15 +273,10 @@ class Housekeeping:
     # tables
 
     def _look(self) -> None:
-        """What the stream does not announce stands in the catalogue."""
-        if time.monotonic() - self._looked >= max(LOOK_SECONDS, LOOK_REST * self._looking):
-            begun, self._looked = time.time(), time.monotonic()
+        """How full the spaces are."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
             self.warden.look(self.shop.limit, [(lane.space, lane.live) for lane in self.pool.lanes])
-            try:
-                self.look()
-            finally:
-                self._looking, self._looked = time.monotonic() - self._looked, time.monotonic()
-            self.shop.ledger.put_gauges({"looked": begun})
 
     def _collect(self) -> None:
         """Tombstones may go when nothing below them can come any more (law 2)."""

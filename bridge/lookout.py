@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,15 +41,18 @@ class Lookout:
     _seen: dict[int, Shape] = field(default_factory=dict)
     _standing: Standing | None = None
 
-    def look(self) -> None:
-        """One look. Raises SourceUnavailable and LedgerError."""
+    def look(self, kept: psycopg.Connection | None = None) -> None:
+        """One look, over a connection that is kept or one of its own. What it finds is durable when it ends.
+
+        Raises SourceUnavailable and LedgerError.
+        """
         keeper = self.keeper
         plans = [plan for plan in list(keeper.shop.mapping.numbered.values()) if plan.number not in keeper.shop.stopped]
-        kept = keeper.ledger.facts()
-        with connect(keeper.config.source.url, application_name="engram-bridge catalogue") as connection:
+        facts = keeper.ledger.facts()
+        with nullcontext(kept) if kept is not None else self._connect() as connection:
             now = standing(connection, keeper.publication)
             shapes = load_shapes(connection, [plan.table.oid for plan in plans], keeper.publication)
-            changed = [plan for plan in plans if self._differs(plan, shapes, now, kept)]
+            changed = [plan for plan in plans if self._differs(plan, shapes, now, facts)]
             if not changed:
                 return
             tables = catalogs.load(connection, only=[plan.table.oid for plan in changed]).tables
@@ -62,7 +66,7 @@ class Lookout:
                     keeper.stop_table(plan, reason or GONE)
                 elif (unfit := misfit(plan, table)) is not None:
                     keeper.stop_table(plan, unfit)
-                elif self._act(plan, shape, position, kept, harmless):
+                elif self._act(plan, shape, position, facts, harmless):
                     carried.append((plan, table))
             if harmless:
                 keeper.ledger.put_facts(harmless)
@@ -76,6 +80,9 @@ class Lookout:
             self._relink(relinked)
         self._seen.update({plan.number: shapes[plan.table.oid] for plan in changed if plan.table.oid in shapes})
         self._standing = now
+
+    def _connect(self) -> psycopg.Connection:
+        return connect(self.keeper.config.source.url, application_name="engram-bridge catalogue")
 
     def _relink(self, plans: Sequence[TablePlan]) -> None:
         """Have the foreign keys of these tables compiled anew, of which the others' plans know too."""

@@ -17,6 +17,7 @@ from bridge.acts import Acts
 from bridge.admission import admit
 from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
 from bridge.alterations import Alterations
+from bridge.catalogue_watch import CatalogueWatch
 from bridge.check import Finding, setting
 from bridge.config import Config
 from bridge.connecting import Connector
@@ -104,6 +105,7 @@ class Bridge:
     alterations: Alterations
     heartbeat: Heartbeat
     reconciling: Reconciling
+    catalogue: CatalogueWatch
     started: float = field(default_factory=time.time)
     fence: Lsn = 0
 
@@ -119,12 +121,14 @@ class Bridge:
         self.loader.start()
         self.housekeeping.start()
         self.alterations.start()
+        self.catalogue.start()
         self.heartbeat.start()
 
     def stop(self) -> None:
         """End in order: nothing more comes in, what is being done is finished and recorded, the slot is told."""
         self.ledger.patience.hurry()
         self.heartbeat.stop()
+        self.catalogue.stop()
         self.loader.stop()
         self.alterations.stop()
         self.watch.stop()
@@ -158,6 +162,7 @@ class Bridge:
             self.housekeeping,
             self.alterations,
             self.heartbeat,
+            self.catalogue,
         )
         return next((part.failure for part in parts if part.failure is not None), None)
 
@@ -360,7 +365,7 @@ def _assemble(
     housekeeping.oversight = Oversight(config, ledger, source.slot)
     housekeeping.beside |= {"returning": housekeeping.oversight.returning, "gates": housekeeping.oversight.gates}
     lookout = Lookout(keeper, source.epoch)
-    housekeeping.look = lookout.look
+    catalogue = CatalogueWatch(origin, frontier, keeper, lookout)
     resync.adoption = Adoption.of(shop, watch)
     lookout.look()
     watch.begin(compare=ledger.facts().get("ended") == "no")
@@ -374,7 +379,7 @@ def _assemble(
         held=lambda: pool.paused or pool.trouble is not None or not watch.reachable or not stream.connected,
     )
     heartbeat.history.extend(ledger.gauges().get(HISTORY, ([], 0.0))[0] or [])
-    parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat, reconciling)
+    parts = (pool, stream, loader, watch, housekeeping, alterations, heartbeat, reconciling, catalogue)
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
 
 

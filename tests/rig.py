@@ -177,6 +177,12 @@ class Rig:
             time.sleep(0.2)
         raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
 
+    def wait_for_a_look(self, timeout: float = 90.0) -> None:
+        """Until a running bridge has looked at the catalogue, having begun behind all that is committed now."""
+        end = self.flush()
+        with contextlib.closing(self.ledger()) as ledger:
+            self.until(lambda: int(ledger.facts().get("looked", 0)) >= end, timeout, "the catalogue was not looked at")
+
     def tail(self) -> str:
         """The end of the bridge's log."""
         return self.log.read_text(encoding="utf-8", errors="replace")[-4000:] if self.log.exists() else ""

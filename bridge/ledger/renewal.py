@@ -30,6 +30,7 @@ OF_THE_OLD_HISTORY = (
     "barrier",
     "visible_below",
     "making_slot",
+    "looked",
 )
 
 

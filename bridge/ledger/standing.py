@@ -25,7 +25,7 @@ _STANDING = """
     select t.number, t.origin, t.state, t.reached, t.floor, t.spaces,
            coalesce(r.mode, 'postgres'), coalesce(r.share, 0), coalesce(r.since, 0.0),
            (select value from facts where name = 'proven'), (select value from facts where name = 'covered'),
-           (select value from facts where name = 'resync:' || t.number),
+           (select value from facts where name = 'resync:' || t.number), (select value from facts where name = 'looked'),
            (select epoch from epochs order by number desc limit 1),
            k.value, m.version, m.digest, m.live, m.refreshed, m.shard, p.reason, s.repaired
       from tables t
@@ -59,7 +59,8 @@ class TableStanding:
     """A table at one moment.
 
     `resync`: the wish to read it again, None without one. `proven`: the frontier; `covered`: the newest source time known to be
-    covered by it, epoch seconds. `epoch`: the target's newest start that is known.
+    covered by it, epoch seconds. `looked`: before that position all changes of definitions are known. `epoch`: the target's
+    newest start that is known.
     """
 
     number: int
@@ -72,7 +73,13 @@ class TableStanding:
     proven: Lsn
     covered: float
     resync: str | None
+    looked: Lsn
     epoch: str | None
+
+    @property
+    def sure(self) -> Lsn:
+        """Whatever was committed before that position is in Engram, rows and columns."""
+        return min(self.proven, self.looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +115,19 @@ def standing_of(rows: Iterable[Sequence[Any]]) -> Standing | None:
     for row in rows:
         if table is None:
             table = _table(row)
-        key = row[13]
+        key = row[14]
         if key is None:
             continue
-        known = row[14] is not None
+        known = row[15] is not None
         keys[key] = KeyStanding(
             key=key,
-            version=row[14],
-            digest=row[15] or "",
-            live=bool(row[16]) and row[14] > table.floor if known else False,
-            refreshed=row[17] or 0,
-            space=table.spaces[row[18]] if known else None,
-            parked=row[19],
-            compared=row[20] is not None and row[20] == table.epoch,
+            version=row[15],
+            digest=row[16] or "",
+            live=bool(row[17]) and row[15] > table.floor if known else False,
+            refreshed=row[18] or 0,
+            space=table.spaces[row[19]] if known else None,
+            parked=row[20],
+            compared=row[21] is not None and row[21] == table.epoch,
         )
     return None if table is None else Standing(table, keys)
 
@@ -137,7 +144,8 @@ def _table(row: Sequence[Any]) -> TableStanding:
         proven=int(row[9] or 0),
         covered=float(row[10] or 0.0),
         resync=row[11],
-        epoch=row[12],
+        looked=int(row[12] or 0),
+        epoch=row[13],
     )
 
 

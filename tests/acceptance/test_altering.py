@@ -379,8 +379,7 @@ def test_a_kept_table_comes_back_though_it_was_made_again_but_not_without_a_key(
     rig.sql("insert into made select generate_series(11, 70)")
     asked(rig, "add", "bare", "made")
     until_over(rig)
-    loaded = time.time()
-    rig.until(lambda: rig.ledger().gauges()["looked"][0] > loaded)
+    rig.wait_for_a_look()
     assert "add was refused: it has no key" in rig.command("status").stdout
     asked(rig, "remove", "bare", "--yes")
     until_over(rig)

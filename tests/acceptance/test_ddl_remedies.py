@@ -12,7 +12,6 @@ from psycopg.conninfo import make_conninfo
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.ddl_scenarios import PARTED
 from tests.acceptance.test_ddl import stopped, tables_of
-from tests.acceptance.test_ddl_under_load import wait_for_a_look
 from tests.acceptance.traces import ended_with
 from tests.conftest import Server
 from tests.rig import Rig
@@ -101,7 +100,7 @@ def test_a_publication_that_is_altered(make_rig: MakeRig) -> None:
         f"alter publication {rig.slot} set (publish = 'insert'); update plain set body = 'lost' where id = 3;"
         f"alter publication {rig.slot} set (publish = 'insert, update, delete, truncate')"
     )
-    wait_for_a_look(rig, time.time())
+    rig.wait_for_a_look()
     rig.wait_until_proven()
     assert {one.table: one.proven for one in rig.evidence()} == {"public.plain": True, "public.parted": False}
     rig.sql(f"alter publication {rig.slot} set (publish = 'insert')")
@@ -235,7 +234,7 @@ def _take_and_give_back(rig: Rig, admin: psycopg.Connection, role: str) -> None:
     for table in ("revoked", "hidden", "calm"):
         admin.execute(f"alter table {table} add column more int default 5")
         admin.execute(f"insert into {table} values (100, 'streamed', 6)")
-    wait_for_a_look(rig, time.time())
+    rig.wait_for_a_look()
     rig.wait_until_proven()
     parked = json.loads(rig.command("parked", "list", "--json").stdout)
     assert {entry["reason"] for entry in parked} == {"unreadable"}

@@ -74,19 +74,13 @@ def set_up(rig: Rig, scenarios: tuple[Scenario, ...]) -> None:
                 connection.execute(statement.replace("{t}", scenario.name))  # type: ignore[call-overload]
 
 
-def alter(rig: Rig, scenarios: tuple[Scenario, ...]) -> float:
-    """Do what the scenarios do, each statement a transaction, with the application's writes between; answers when."""
+def alter(rig: Rig, scenarios: tuple[Scenario, ...]) -> None:
+    """Do what the scenarios do, each statement a transaction, with the application's writes between."""
     with psycopg.connect(rig.source, autocommit=True) as connection:
         for scenario in scenarios:
             for statement in scenario.ddl:
                 connection.execute(statement.replace("{t}", scenario.name).replace("{p}", rig.slot))  # type: ignore[call-overload]
                 time.sleep(PAUSE)
-    return time.time()
-
-
-def wait_for_a_look(rig: Rig, since: float, timeout: float = 60.0) -> None:
-    """Until the bridge has looked at the catalogue, having begun after that moment."""
-    rig.until(lambda: rig.ledger().gauges().get("looked", (0.0, 0.0))[0] > since, timeout)
 
 
 def judge(rig: Rig, scenarios: tuple[Scenario, ...], others: dict[str, str]) -> None:
@@ -127,9 +121,9 @@ def test_every_ddl_under_load(make_rig: MakeRig) -> None:
     try:
         time.sleep(2.5)
         before = dict(application.done)
-        altered = alter(rig, scenarios)
+        alter(rig, scenarios)
         halfway = dict(application.done)
-        wait_for_a_look(rig, altered)
+        rig.wait_for_a_look()
     finally:
         application.end()
     rig.wait_until_proven()

@@ -106,6 +106,25 @@ def test_what_is_covered_follows_marks_only() -> None:
     assert frontier.covered == 4.0, "our clock was set back: the newest mark counts, not the highest"
 
 
+def test_a_mark_waits_for_a_look_that_began_after_it() -> None:
+    """What no message tells has to be looked for: a look that was under way when the mark was made may have missed it."""
+    frontier = Frontier(100)
+    frontier.look_first()
+    began = frontier.marked
+    frontier.mark(100, 5.0)
+    frontier.looked(began)
+    frontier.advance("proven")
+    assert frontier.covered == 0.0
+    began = frontier.marked
+    frontier.mark(100, 6.0)
+    frontier.looked(began)
+    frontier.advance("proven")
+    assert frontier.covered == 5.0
+    frontier.looked(frontier.marked)
+    frontier.advance("proven")
+    assert frontier.covered == 6.0
+
+
 @given(st.lists(st.tuples(st.sampled_from(["commit", "keepalive", "mark", "done", "restart"]), st.integers(1, 3)), max_size=40))
 def test_no_mark_counts_before_its_position_is_proven(acts: list[tuple[str, int]]) -> None:
     """Whatever happens in whatever order: what is covered was marked at or below the proven position."""

@@ -33,6 +33,7 @@ def well(draw: st.DrawFn) -> Standing:
         proven=proven,
         covered=NOW - draw(st.floats(0, 4.9)),
         resync=None,
+        looked=proven + draw(st.integers(0, 9)),
         epoch="e",
     )
     key = KeyStanding(KEY, "0001:1:1", "d", True, draw(st.integers(0, proven)), "users", None, True)
@@ -86,6 +87,9 @@ def test_each_broken_condition_has_its_reason(standing: Standing, broken: set[Re
 def test_a_position_beyond_the_frontier_is_not_covered(standing: Standing, beyond: int) -> None:
     """X-Min-Lsn that the frontier has not passed."""
     assert told(standing, standing.table.proven + beyond) is Reason.MIN_LSN
+    unseen = table(standing, looked=standing.table.proven - 1)
+    assert told(unseen) is None
+    assert told(unseen, standing.table.proven) is Reason.MIN_LSN, "a column may have come that nobody has seen yet"
 
 
 @given(well(), st.sampled_from(sorted(ABSENT)))
