@@ -13,6 +13,7 @@ from api import cursors
 from api.access import Caller, caller_of, no_row
 from api.cursors import BadCursor, Place
 from api.demands import demand_of
+from api.denying import require_deniable, unexplained
 from api.documents import ANSWERED, POSITIONS, PROBLEMS
 from api.paths import decode
 from api.problems import Problem
@@ -202,12 +203,16 @@ class Sight:
         table = self._proxy.tables.find(label)
         if table is None or not table.key or self._tenants.closed(label, self._tenant):
             return {}
-        answers = await self._proxy.rows(table, keys, self._demand)
-        return {
+        with unexplained(narrow=self.narrow):
+            answers = await self._proxy.rows(table, keys, self._demand)
+        rows = {
             answer.key: answer.body
             for answer in answers.rows
             if answer.body is not None and self._tenants.sees(label, self._tenant, answer.body)
         }
+        if self.narrow:
+            await require_deniable(self._proxy, table, [answer for answer in answers.rows if answer.key not in rows])
+        return rows
 
 
 def _shown(one: Reference, body: str | None, *, expand: bool) -> str:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from api.access import Caller, caller_of, no_row
 from api.demands import demand_of, matches, position, told
+from api.denying import require_deniable, unexplained
 from api.paths import segment
 from api.problems import Problem
 from api.proxy import Answer, Proxy
@@ -51,9 +52,11 @@ async def row(request: Request) -> Response:
     table = proxy.table(segment(request, "table"))
     sight = _Sight(request, caller, table)
     key = segment(request, "key") if "key" in request.path_params else ""
-    answers = await proxy.row(table, key, demand_of(request, caller))
+    with unexplained(narrow=sight.narrow):
+        answers = await proxy.row(table, key, demand_of(request, caller))
     answer = answers.rows[0]
     if not sight.has(answer):
+        await sight.require_deniable(proxy, table, [answer])
         problem = no_row()
         problem.headers = position(answers) if sight.narrow else told(answers)
         raise problem
@@ -73,15 +76,18 @@ async def rows(request: Request) -> Response:
     caller = caller_of(request)
     table = proxy.table(segment(request, "table"))
     sight = _Sight(request, caller, table)
-    answers = await proxy.rows(table, keys_of(request), demand_of(request, caller))
+    keys = keys_of(request)
+    with unexplained(narrow=sight.narrow):
+        answers = await proxy.rows(table, keys, demand_of(request, caller))
     found, missing = [], []
     for answer in answers.rows:
         if sight.has(answer):
             key, etag = encode_basestring(answer.key), answer.digest
             found.append(f'{{"key":{key},"digest":"{etag}","row":{_shown(answer, request)}}}')
         else:
-            missing.append(encode_basestring(answer.key))
-    body = f'{{"rows":[{",".join(found)}],"missing":[{",".join(missing)}]}}'
+            missing.append(answer)
+    await sight.require_deniable(proxy, table, missing)
+    body = f'{{"rows":[{",".join(found)}],"missing":[{",".join(encode_basestring(answer.key) for answer in missing)}]}}'
     headers = position(answers) if sight.narrow else told(answers)
     headers["ETag"] = f'"{digest(body)}"'
     headers["Cache-Control"] = REVALIDATE
@@ -112,6 +118,11 @@ class _Sight:
         self.narrow = self._tenants is not None
         if self._tenants is not None and self._tenants.closed(table.label, caller.tenant):
             raise no_row()
+
+    async def require_deniable(self, proxy: Proxy, table: Carried, answers: list[Answer]) -> None:
+        """Before the caller is told that these rows are not there. Raises Problem when that would tell which are."""
+        if self.narrow:
+            await require_deniable(proxy, table, answers)
 
     def has(self, answer: Answer) -> bool:
         """Whether there is a row, for this caller."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.access import caller_of, no_row
 from api.demands import demand_of
+from api.denying import unexplained
 from api.documents import ANSWERED, POSITIONS, PROBLEMS
 from api.problems import Problem
 from api.proxy import RETRY_AFTER, Proxy
@@ -140,7 +141,8 @@ async def search(
     tenants: Tenants = request.app.state.tenants
     tables = _tables(proxy, table, tenants, caller.tenant)
     searches: Searches = request.app.state.searches
-    result = await searches.find(Search(q, tables, limit, demand, tenants))
+    with unexplained(narrow=tenants.in_use):
+        result = await searches.find(Search(q, tables, limit, demand, tenants))
     body = '{"results":[' + ",".join(map(_shown, ranked(result.found, limit))) + "]}"
     return Response(body.encode(), 200, {**_told(result), "Cache-Control": "no-store"}, "application/json")
 

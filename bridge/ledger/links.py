@@ -69,7 +69,9 @@ TABLES = _both(
            (select value from facts where name = 'resync:' || t.number),
            exists (select 1 from parked k where k.tbl = t.number),
            (select count(*) from spaces s, {spaces} where s.name = j.value and s.rewritten = n.number),
-           {count}, n.number
+           {count}, n.number,
+           (select count(*) from spaces s, {spaces}, epochs e
+             where s.name = j.value and e.number = n.number and s.repaired = e.epoch)
       from tables t
       join {asked} on t.label = l.value
       cross join (select coalesce(max(number), 0) as number from epochs) n
@@ -84,7 +86,11 @@ TABLES = _both(
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """A table as a whole at one moment. `parked`: some key of it waits. `searchable`: as in `Ledger.searchable`."""
+    """A table as a whole at one moment.
+
+    `parked`: some key of it waits. `searchable`: as in `Ledger.searchable`. `compared`: all its spaces were compared with the
+    ledger since the target's newest start.
+    """
 
     label: str
     state: str
@@ -92,14 +98,15 @@ class TableState:
     resync: str | None
     parked: bool
     searchable: bool
+    compared: bool
 
 
 def table_states(rows: Iterable[Sequence[Any]]) -> dict[str, TableState]:
     """The answer of TABLES by label."""
     found = {}
-    for label, state, reached, resync, parked, through, spaces, epoch in rows:
+    for label, state, reached, resync, parked, through, spaces, epoch, compared in rows:
         searchable = state == "loaded" and not parked and epoch > 0 and through == spaces
-        found[label] = TableState(label, state, reached, resync, bool(parked), searchable)
+        found[label] = TableState(label, state, reached, resync, bool(parked), searchable, compared == spaces)
     return found
 
 
