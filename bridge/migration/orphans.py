@@ -19,8 +19,9 @@ from bridge.ledger.dangling import Dangling, DanglingEdge
 from bridge.mapping import Mapping, TablePlan
 from bridge.origin import Rows, open_rows
 from bridge.ports import Target
-from bridge.report import Column, Grid, Orphan, Orphans, Page, Section, orphan_section, orphan_sentence
+from bridge.report import Column, Grid, Lines, Orphan, Orphans, Page, Section, orphan_section, orphan_sentence
 from bridge.schema import ForeignKey
+from bridge.wiring import links_fact
 from snapshot.absent import absent_keys
 from snapshot.orphans import orphaned, references
 
@@ -48,10 +49,14 @@ class TableReferences:
 
 @dataclass(slots=True)
 class References:
-    """Those of all tables, by label; the orphans by name, the first of them."""
+    """Those of all tables, by label; the orphans by name, the first of them.
+
+    `unlinked`: tables whose rows were carried before a table that they refer to was: their memories name no parent there yet.
+    """
 
     tables: dict[str, TableReferences] = field(default_factory=dict)
     listed: list[Orphan] = field(default_factory=list)
+    unlinked: list[str] = field(default_factory=list)
 
     @property
     def orphans(self) -> Orphans:
@@ -64,12 +69,22 @@ class References:
         """All edges that lead to a memory."""
         return sum(one.edges for one in self.tables.values())
 
+    @property
+    def advice(self) -> list[str]:
+        """What to do about tables that are `unlinked`."""
+        return [
+            f"{label} was carried before a table that it refers to, or with other foreign keys: its references are no edges "
+            f"yet. Migrate it again (--tables {label.removeprefix('public.')}), or start `engram-bridge run`"
+            for label in self.unlinked
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
         return {
             "edges": self.edges,
             "tables": {label: asdict(one) for label, one in self.tables.items()},
             "orphans": self.orphans,
+            "unlinked": list(self.unlinked),
         }
 
     def page(self) -> Page:
@@ -82,6 +97,8 @@ class References:
         sections: tuple[Section, ...] = (Section("References", (Grid(columns, rows, total),), SAID),) if rows else ()
         if orphans["count"]:
             sections += (orphan_section(orphans),)
+        if self.unlinked:
+            sections += (Section("Not linked yet", (Lines(tuple(self.advice)),)),)
         return Page(
             "Foreign keys", "", orphan_sentence(orphans["count"]), "warn" if orphans["count"] else "good", (), (), sections
         )
@@ -101,7 +118,10 @@ def find_references(
     `rows`: where PostgreSQL is read, such as the snapshot of the migration. `partial`: labels of tables of which not all rows
     were read. Raises SourceUnavailable, TargetUnavailable, LedgerUnavailable and Fatal.
     """
-    found = References()
+    facts = ledger.facts()
+    known = {label: facts.get(f"links:{plan.number}") for label, plan in mapping.plans.items()}
+    unlinked = [label for label, plan in mapping.plans.items() if known[label] not in (None, links_fact(plan))]
+    found = References(unlinked=unlinked)
     counts = Dangling(ledger).counts()
     by_origin = {plan.origin: plan for plan in mapping.plans.values()}
     wanted = set(mapping.plans if labels is None else labels)

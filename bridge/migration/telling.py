@@ -140,6 +140,7 @@ def document_of(
         validation=_with_share(validation, now - attempt.migration.began),
         environment=environment(attempt),
         advice=advice({label: one.rows for label, one in counted.items()}, attempt.settings.batch, attempt.settings.workers)
+        + references.advice
         + _how_on(attempt),
     )
 
