@@ -154,6 +154,9 @@ class Rollback:
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        for tally in self.tallies.values():  # spaces end in any order
+            tally.left.sort(key=lambda one: (one.space, one.memory_id))
+            tally.unproven.sort(key=lambda one: (one.space, one.memory_id))
 
     def _space(self, space: str, parts: Sequence[tuple[TableRecord, int]], *, act: bool) -> None:
         self.target.open(space)
