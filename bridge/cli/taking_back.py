@@ -17,7 +17,7 @@ from rich.text import Text
 from bridge import config as configuration
 from bridge.cli.asking import Yes, confirm_on_target
 from bridge.cli.options import DEFAULT_FILE, AsJson, ConfigFile, LedgerPlace, TargetUrl, carried, open_book
-from bridge.config import Config
+from bridge.config import Config, Target
 from bridge.console import QUIET_SECONDS
 from bridge.console import console as make_console
 from bridge.cutover import me
@@ -48,6 +48,9 @@ def rollback(
     ] = None,
     config: ConfigFile = None,
     target: TargetUrl = None,
+    grpc: Annotated[
+        str | None, typer.Option("--grpc", envvar="ENGRAM_GRPC", help="host:port of Engram's gRPC side; wins over the file.")
+    ] = None,
     ledger: LedgerPlace = None,
     yes: Yes = False,
 ) -> int:
@@ -60,13 +63,13 @@ def rollback(
     from bridge.rollback.taking_back import Rollback
 
     acts = not (dry_run or rehearse)
-    book = open_book(config, ledger)
+    book = _book(config, ledger)
     try:
         migration = _known(book, migration_id)
         labels = _tables(book, migration, tables)
         if acts:
             _hold(book)
-        settings = _settings(config, target, book.location, migration)
+        settings = _settings(config, (target, grpc), book.location, migration)
         places = _places(migration_id, report, id_map, acts=acts)
         with closing(open_target(settings)) as engram:
             deed = Rollback(book, engram, migration, labels, who=me(), told=_teller())
@@ -92,6 +95,13 @@ def _from_the_ledger(deed: Any) -> None:
     """Nothing was looked at: what the ledger expects is what would be forgotten."""
     for tally in deed.tallies.values():
         tally.forgotten = tally.written
+
+
+def _book(config: Path | None, ledger: str | None) -> Ledger:
+    """The ledger that is named, or that of the configuration, or the one that a migration without either has made here."""
+    if config is None and ledger is None and not DEFAULT_FILE.exists():
+        ledger = str(Config.model_fields["ledger"].default)
+    return open_book(config, ledger)
 
 
 def _known(book: Ledger, migration_id: str) -> Migration:
@@ -130,18 +140,24 @@ def _hold(book: Ledger) -> None:
         ) from error
 
 
-def _settings(config: Path | None, target: str | None, location: str, migration: Migration) -> Config:
-    """The configuration; without one, the target that the migration was made to. The source is never connected to."""
+def _settings(config: Path | None, engram: tuple[str | None, str | None], location: str, migration: Migration) -> Config:
+    """The configuration; without one, the target that the migration was made to. The source is never connected to.
+
+    `engram`: the flags for its HTTP and gRPC side.
+    """
+    target, grpc = engram
     path = config if config is not None else DEFAULT_FILE if DEFAULT_FILE.exists() else None
     known = migration.detail
     if path is None and target is None and "target" not in known:
         raise ConfigError("the target is missing", hint="Give --target http://host:7432, or --config.")
-    return configuration.load(
+    settings = configuration.load(
         path,
         source=None if path is not None else str(known.get("source") or "postgresql:///"),
         target=target if target is not None or path is not None else str(known["target"]),
         ledger=None if path is not None and "://" in location else location,
     )
+    given = Target.model_validate(settings.target.model_dump() | {"grpc": grpc}) if grpc else settings.target
+    return settings.model_copy(update={"target": given})
 
 
 def _places(migration_id: str, report: Path | None, id_map: Path | None, *, acts: bool) -> tuple[Path | None, Path | None]:
@@ -150,8 +166,11 @@ def _places(migration_id: str, report: Path | None, id_map: Path | None, *, acts
     places = (report or (Path(f"{name}.json") if acts else None), id_map or (Path(f"{name}.csv") if acts else None))
     for place in places:
         if place is not None:
+            known = place.exists()
             try:
                 place.open("a", encoding="utf-8").close()
+                if not known:
+                    place.unlink()
             except OSError as error:
                 raise ConfigError(
                     f"{place} cannot be written: {error.strerror}", hint="Name another by --report, --id-map."
@@ -208,7 +227,7 @@ def migrations(
 
     if id_map is not None and migration_id is None:
         raise ConfigError("--id-map goes with --migration-id", hint="See `engram-bridge migrations`.")
-    book = open_book(config, ledger)
+    book = _book(config, ledger)
     try:
         chosen = [_known(book, migration_id)] if migration_id is not None else Migrations(book).all()
         rows = _rows(book, chosen)

@@ -94,7 +94,8 @@ def _begin(
                 hint="Give the ledger that it was written beside (--ledger PATH); without it name another checkpoint file.",
             )
         migration = _known(ledger, order, settings, known)
-        if known is not None and known.state == FINISHED and migration is not None and migration.result is not None:
+        finished = known is not None and known.state == FINISHED and migration is not None and migration.result is not None
+        if finished and migration is not None and Migrations(ledger).rollback_of(migration.number) is None:
             ledger.close()
             embedders.close()
             target.close()

@@ -113,6 +113,8 @@ class Rollback:
         if any(tally.unproven for tally in self.tallies.values()):
             return False
         self.ledger.put_facts({self._fact: json.dumps({"began": began, "ended": time.time(), "tables": list(self.tables)})})
+        if self.migration.ended is None:  # whoever begins it again begins it anew
+            Migrations(self.ledger).end(self.migration.number, self.migration.result)
         for tally in self.tallies.values():
             detail = {"migration": self.migration.id, "forgotten": tally.forgotten + tally.missing, "left": len(tally.left)}
             Serving(self.ledger).note(who=self.who, verb="rollback", label=tally.table, detail=detail)

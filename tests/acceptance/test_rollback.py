@@ -297,7 +297,7 @@ def test_beside_a_running_bridge_it_is_refused(make_rig: MakeRig) -> None:
     rig.sql(*SCHEMA)
     rig.start()
     rig.wait_until_proven()
-    refused = rig.command("rollback", "--migration-id", "only", "--yes")  # before it makes a file
+    refused = rig.command("rollback", "--migration-id", "only", "--yes")
     assert refused.returncode == 1
     assert "it would load again what is taken back" in refused.stderr
     rehearsed = rollback(rig, "only", "--rehearse")
@@ -310,6 +310,7 @@ def test_beside_a_running_bridge_it_is_refused(make_rig: MakeRig) -> None:
     asked = rig.command("rollback", "--migration-id", "only")
     assert asked.returncode == 2
     assert "nobody is there to confirm" in asked.stderr
+    assert list(Path().glob("rollback-*")) == []  # whatever is refused leaves no file
     rig.prove()
 
 

@@ -1,0 +1,146 @@
+"""Stages of `migrate-postgresql` in one ledger: one is taken back, the others stay; and it can be migrated again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bridge import config as configuration
+from bridge.wiring import open_target
+from tests.migrating import Migrator
+
+SCHEMA = (
+    "create schema app",
+    "create table users (id int primary key, name text, created_at timestamptz)",
+    "create table orders (id int primary key, user_id int references users, note text, created_at timestamptz)",
+    "create table app.logs (day date, line int, text text, primary key (day, line))",
+    "create table marks (name text)",
+    "insert into users select n, 'user '||n, '2020-01-01'::timestamptz + n * interval '1 day' from generate_series(1, 80) n",
+    "insert into orders select n, 1 + n % 80, 'note '||n, '2020-01-01' from generate_series(1, 120) n",
+    "insert into app.logs select '2020-01-01'::date + n, n, 'line '||n from generate_series(1, 50) n",
+    "insert into marks values ('a'), ('b')",
+)
+
+
+@pytest.fixture
+def migrator(tmp_path: Path, database: str) -> Iterator[Migrator]:
+    made = Migrator(tmp_path, database)
+    made.sql(*SCHEMA)
+    yield made
+    made.close()
+
+
+def command(migrator: Migrator, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`engram-bridge`, in the folder of the migration, without a configuration."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=migrator.folder,
+        env=migrator.environment,
+    )
+
+
+def rollback(migrator: Migrator, migration: str, *flags: str) -> dict[str, Any]:
+    """Take it back, with nothing but its id; answers the report that it leaves."""
+    done = command(migrator, "rollback", "--migration-id", migration, "--yes", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads((migrator.folder / f"rollback-{migration}.json").read_text(encoding="utf-8")))
+
+
+def held(migrator: Migrator) -> dict[str, str]:
+    """Everything that Engram really has in the spaces of the ledger, by space and id."""
+    settings = configuration.load(None, source=migrator.source, target=migrator.engram.http)
+    target, ledger = open_target(settings), migrator.ledger()
+    try:
+        found = {}
+        for space in ledger.spaces():
+            target.open(space)
+            ids = [stored.memory_id for stored in target.scan(space)]
+            for memory_id, stored in zip(ids, target.read(space, ids), strict=True):
+                if stored is not None:
+                    found[f"{space}/{memory_id}"] = stored.content
+        return found
+    finally:
+        target.close()
+        ledger.close()
+
+
+def of(memories: dict[str, str], migration: str) -> dict[str, str]:
+    """Those that bear the id of a migration."""
+    return {name: content for name, content in memories.items() if f'"migration":"{migration}"' in content}
+
+
+def rows(migrator: Migrator) -> list[Any]:
+    with psycopg.connect(migrator.source) as connection:
+        tables = ("users", "orders", "app.logs", "marks")
+        return [
+            connection.execute(f"select md5(string_agg(t::text, ',' order by t::text)) from {name} t").fetchall()
+            for name in tables
+        ]
+
+
+def test_a_stage_is_taken_back_and_the_other_stays(migrator: Migrator) -> None:
+    """In other tables, and of a delta in the same table. The source is not touched; what was taken back is migrated again,
+    though nothing was committed since, by the very same command."""
+    first = ("--tables", "users,orders", "--migration-id", "stage-1")
+    second = ("--tables", "app.logs,marks", "--migration-id", "stage-2", "--checkpoint-file", "two.json")
+    migrator.migrate(*first)
+    stage_1 = held(migrator)
+    migrator.migrate(*second)
+    both, source = held(migrator), rows(migrator)
+    assert of(both, "stage-1") == stage_1
+    assert (len(of(both, "stage-1")), len(of(both, "stage-2"))) == (200, 52)
+
+    report = rollback(migrator, "stage-2")
+    assert {one["table"]: one["forgotten"] for one in report["tables"]} == {"app.logs": 50, "public.marks": 2}
+    assert held(migrator) == stage_1
+    assert rows(migrator) == source
+
+    migrator.migrate(*second)  # its checkpoint says that it is complete, and it was taken back
+    again = held(migrator)
+    assert set(again) == set(both)
+    assert of(again, "stage-1") == stage_1
+
+    migrator.sql("insert into users values (81, 'late', '2024-05-01'), (82, 'later', '2024-05-02')")
+    migrator.report(0, "--tables", "users", "--since", "2024-01-01", "--migration-id", "delta-1")
+    assert set(of(held(migrator), "delta-1")) == {"users/users_81", "users/users_82"}
+    rollback(migrator, "delta-1")
+    assert held(migrator) == again
+    migrator.migrate("--tables", "users", "--migration-id", "users-again")
+    assert set(held(migrator)) == set(again) | {"users/users_81", "users/users_82"}
+    listed = json.loads(command(migrator, "migrations", "--json").stdout)
+    assert {one["migration_id"]: sum(one["memories"].values()) for one in listed} == {
+        "stage-1": 200,
+        "stage-2": 52,
+        "delta-1": 0,
+        "users-again": 2,
+    }
+
+
+def test_a_migration_that_was_broken_off_is_taken_back(migrator: Migrator) -> None:
+    """Killed in the middle; what it had written by then goes, and the same command begins it anew."""
+    migrator.sql("insert into users select n, 'user '||n, '2020-01-01' from generate_series(1000, 5000) n")
+    flags = ("--tables", "users", "--migration-id", "broken", "--checkpoint-file", "c.json", "--batch-size", "200")
+    migrator.migrate("--tables", "orders", "--migration-id", "stage-1")
+    stage_1 = held(migrator)
+    process = migrator.start(*flags)
+    migrator.until(process, lambda: migrator.recorded() > 120 + 600)
+    process.kill()
+    process.wait()
+    assert len(held(migrator)) > len(stage_1)
+    report = rollback(migrator, "broken")
+    assert held(migrator) == stage_1
+    assert "the migration had not ended: what it had written by now is meant" in report["reasons"]
+    migrator.migrate(*flags)
+    assert len(of(held(migrator), "broken")) == 80 + 4001
+    assert of(held(migrator), "stage-1") == stage_1
