@@ -117,6 +117,7 @@ def families(figures: Figures) -> Iterator[Metric]:
     yield from _routes(figures)
     yield from _reads(figures)
     yield from _proof(figures)
+    yield from _reconciliation(figures)
 
 
 # families
@@ -199,6 +200,7 @@ def _tables(figures: Figures) -> Iterator[Metric]:
         ("table_done_chunks", "Those that are loaded.", "chunks_done"),
         ("table_parked_keys", "Rows that are set aside.", "parked"),
         ("table_pending_edges", "References whose parent is not there.", "pending_edges"),
+        ("table_space_fill_ratio", "How full its fullest space is, of target.limit.", "space_fill"),
         ("table_searchable_rows", "Rows that recall by embedding knows.", "search_rows"),
         ("table_loading_rows_per_second", "Speed of the snapshot.", "rows_per_second"),
         ("table_loading_eta_seconds", "Until the snapshot is through.", "eta_seconds"),
@@ -256,6 +258,27 @@ def _proof(figures: Figures) -> Iterator[Metric]:
     yield _one("last_validation_timestamp_seconds", "When the last validation ended.", ended.ended if ended else None)
     clean = ended.result.get("clean") if ended is not None and ended.result is not None else None
     yield _one("last_validation_clean", "Whether it found nothing.", clean)
+
+
+def _reconciliation(figures: Figures) -> Iterator[Metric]:
+    found = figures.reconciliation
+    last, now = found.last, found.under_way
+    yield _one(
+        "last_round_began_timestamp_seconds", "When the last whole round of reconciliation began.", last.began if last else None
+    )
+    yield _one("last_round_ended_timestamp_seconds", "When it ended.", last.ended if last else None)
+    yield _one("last_round_duration_seconds", "How long it took.", last.seconds if last else None)
+    yield _one("last_round_clean", "Whether it found nothing.", last.clean if last else None)
+    yield _one("round_stages", "Stages of the round that is under way.", now.stages if now else None)
+    yield _one("round_done_stages", "Those that are done.", now.done if now else None)
+    unmended = _gauge("unmended_findings", "Differences that reconciliation has found and not mended.", "table")
+    for label in _carried(figures):
+        unmended.add_metric([label], found.open.get(label, 0))
+    yield unmended
+    recent = _gauge("recent_findings", "What reconciliation has found in a day, by kind and cause.", "table", "kind", "cause")
+    for one in found.recent:
+        recent.add_metric([one.table, one.kind, one.cause or "unknown"], one.count)
+    yield recent
 
 
 # parts of families

@@ -30,6 +30,9 @@ class Cutover(Section):
     )
     max_target_p99: float = Field(default=0.1, gt=0, description="Seconds that Engram's own answers may take (p99).")
     max_failed_share: float = Field(default=0.01, ge=0, le=1, description="Share of reads at Engram that may have failed.")
+    max_round_age: float | None = Field(
+        default=None, gt=0, description="Seconds since a whole round of reconciliation began, at most; by default none is asked."
+    )
     automatic_return: bool = Field(default=True, description="Take a table back to PostgreSQL when its reads go wrong.")
     return_window: float = Field(default=10.0, ge=2, le=300, description="Seconds over which that is judged.")
     return_reads: int = Field(default=20, ge=1, description="Reads in them below which it is not judged.")
@@ -52,6 +55,7 @@ class Cutover(Section):
             min_shadow_reads=self.min_shadow_reads,
             max_target_p99=self.max_target_p99,
             max_failed_share=self.max_failed_share,
+            max_round_age=self.max_round_age,
         )
 
     def budget(self) -> Budget | None:

@@ -67,7 +67,8 @@ def render_figures(figures: Figures) -> RenderableType:
     if wrong:
         wrong.append(Text())
     beat = Text.assemble(("heartbeat  ", "bold"), _beat_line(figures.heartbeat))
-    return Group(*wrong, *_head(figures.status), beat, Text(), *_tables(figures.status), *_reads(figures))
+    compared = Text.assemble(("reconciled ", "bold"), _reconciled_line(figures))
+    return Group(*wrong, *_head(figures.status), beat, compared, Text(), *_tables(figures.status), *_reads(figures))
 
 
 def _beat_line(beat: HeartbeatFigures) -> str:
@@ -83,6 +84,20 @@ def _beat_line(beat: HeartbeatFigures) -> str:
         for name, value in (("p50", beat.p50_ms), ("p95", beat.p95_ms), ("p99", beat.p99_ms))
     )
     return f"{shares}; the last came {human_seconds(beat.age_seconds)} ago"
+
+
+def _reconciled_line(figures: Figures) -> str:
+    """The last round over everything, what is under way, and what is not mended."""
+    found, parts = figures.reconciliation, []
+    if found.last is not None:
+        took, ago = human_seconds(found.last.seconds), human_seconds(figures.at - found.last.ended)
+        parts.append(f"{found.last.rows:,} rows and {found.last.memories:,} memories in {took}, {ago} ago")
+        parts.append("nothing differed" if found.last.clean else f"{found.last.found:,} found, {found.last.mended:,} mended")
+    if found.under_way is not None:
+        parts.append(f"a round is under way: {found.under_way.done} of {found.under_way.stages} stages")
+    if found.open:
+        parts.append(f"{sum(found.open.values()):,} not mended")
+    return "; ".join(parts) or "no round has ended yet"
 
 
 def _reads(figures: Figures) -> list[RenderableType]:

@@ -16,6 +16,7 @@ from bridge.gates import Gate, Thresholds
 from bridge.ledger import Act, Ledger, Mismatch, Serving, Validation
 from bridge.measured import EpochFigures, HeartbeatFigures, Reads, TableReads, reads_by_table, reads_together
 from bridge.readiness import gates_now
+from bridge.reconciled import ReconcileFigures, reconciled
 from bridge.status import FRESH_SECONDS, Counted, SlotFigures, Status
 from bridge.trouble import Seen, Trouble, troubles
 
@@ -32,8 +33,8 @@ class Figures:
 
     `reads` by table, `reads_together` of all; `reads_history`: the last hour by the minute: moment, Engram, PostgreSQL, ledger,
     failed. `mismatches`: the newest; `mismatch_counts`: how many there are by table. `validations` and `audit`: the newest first.
-    `epochs`: the target's starts, the newest first. `gates`: of the cutover, where its thresholds are known. `trouble`: what is
-    wrong, the most urgent first.
+    `reconciliation`: its rounds and what they found. `epochs`: the target's starts, the newest first. `gates`: of the cutover,
+    where its thresholds are known. `trouble`: what is wrong, the most urgent first.
     """
 
     at: float
@@ -49,6 +50,7 @@ class Figures:
     epochs: list[EpochFigures] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     trouble: list[Trouble] = field(default_factory=list)
+    reconciliation: ReconcileFigures = field(default_factory=ReconcileFigures)
     source_error: str | None = None
 
     @property
@@ -109,6 +111,7 @@ def collect(
     epochs = [EpochFigures(*one) for one in reversed(ledger.epochs())]
     ended = next((one for one in validations if one.ended is not None), None)
     unclean = ended.ended if ended is not None and ended.result is not None and not ended.result.get("clean") else None
+    reconciliation = reconciled(ledger)
     seen = Seen(
         status=status,
         heartbeat=heartbeat,
@@ -121,6 +124,7 @@ def collect(
         source_error=source_error,
         unclean=unclean,
         target_epoch_seen=epochs[0].seen if epochs else None,
+        reconciliation=reconciliation,
         now=now,
     )
     return Figures(
@@ -137,6 +141,7 @@ def collect(
         epochs=epochs,
         gates=heavy.gates,
         trouble=troubles(seen),
+        reconciliation=reconciliation,
         source_error=source_error,
     )
 

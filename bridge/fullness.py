@@ -51,13 +51,10 @@ class Fullness:
 
 def crowded(ledger: Ledger, limit: int) -> list[Fullness]:
     """The tables of which a space is nearly full, or has no room for a key. Reads all memories."""
-    by_space: Counter[str] = Counter()
+    by_space = _by_space(ledger)
     rows: Counter[int] = Counter()
-    counts = ledger.live_counts()
-    for record in ledger.generations():
-        for shard, space in enumerate(record.spaces):
-            by_space[space] += counts.get((record.number, shard), 0)
-            rows[record.number] += counts.get((record.number, shard), 0)
+    for (number, _shard), count in ledger.live_counts().items():
+        rows[number] += count
     waiting = Counter(key[0] for key, parked in ledger.parked_keys() if parked.reason == "capacity" and not parked.dropped)
     found = []
     for record in ledger.tables():
@@ -69,6 +66,22 @@ def crowded(ledger: Ledger, limit: int) -> list[Fullness]:
                 Fullness(record.label, len(record.spaces), rows[number], waits, fullest, by_space[fullest], limit, shards)
             )
     return found
+
+
+def filled(ledger: Ledger, limit: int) -> dict[str, float]:
+    """How full the fullest space of each table is, as a share of the limit. Reads all memories."""
+    by_space = _by_space(ledger)
+    return {record.label: max(by_space[space] for space in record.spaces) / limit for record in ledger.tables()}
+
+
+def _by_space(ledger: Ledger) -> Counter[str]:
+    """Rows of all tables together: several can share a space."""
+    by_space: Counter[str] = Counter()
+    counts = ledger.live_counts()
+    for record in ledger.generations():
+        for shard, space in enumerate(record.spaces):
+            by_space[space] += counts.get((record.number, shard), 0)
+    return by_space
 
 
 @dataclass(slots=True)

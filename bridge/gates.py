@@ -20,12 +20,12 @@ from bridge.reads import Mode, Route
 GAP = 30.0
 """Seconds without a measurement after which nothing is known to have stayed as it was."""
 
-LAG, HEARTBEAT, WIRE, SLOT, EPOCH = "lag", "heartbeat", "wire", "slot", "epoch"
+LAG, HEARTBEAT, WIRE, SLOT, EPOCH, ROUND = "lag", "heartbeat", "wire", "slot", "epoch", "round"
 SNAPSHOT, PARKED, EDGES, PROOF = "snapshot", "parked", "edges", "proof"
 MISMATCHES, VALIDATION, SHADOW, TARGET, ERRORS = "mismatches", "validation", "shadow", "target", "errors"
 
-COMMON = (LAG, HEARTBEAT, WIRE, SLOT, EPOCH)
-"""Gates of all tables alike, in the order in which they are shown."""
+COMMON = (LAG, HEARTBEAT, WIRE, SLOT, EPOCH, ROUND)
+"""Gates of all tables alike, in the order in which they are shown. `round` only where the configuration asks for it."""
 
 OWN = (SNAPSHOT, PARKED, EDGES, PROOF, MISMATCHES, VALIDATION, SHADOW, TARGET, ERRORS)
 """Gates of one table."""
@@ -49,6 +49,7 @@ class Thresholds:
     min_shadow_reads: int = 1000
     max_target_p99: float = 0.1
     max_failed_share: float = 0.01
+    max_round_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Inputs:
 
     `heartbeat_p99` in seconds. `seconds_to_loss` None: PostgreSQL sets the slot no limit, or its WAL does not grow. `epoch`: the
     target's newest start, `epoch_seen` when it was seen, `repaired` that all was compared since; `reachable`: the target answers.
+    `round_began`: when the newest whole round of reconciliation began that has ended; `unmended`: what rounds found and is open.
     """
 
     now: float
@@ -113,6 +115,8 @@ class Inputs:
     repaired: bool = False
     reachable: bool | None = None
     tables: tuple[TableInputs, ...] = ()
+    round_began: float | None = None
+    unmended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,8 @@ def _common(inputs: Inputs, thresholds: Thresholds, under: Mapping[str, float]) 
     yield _gate(WIRE, "", inputs.wire_silence, thresholds.max_silence, "s", heard, silent)
     yield _slot(inputs, thresholds)
     yield _epoch(inputs, thresholds)
+    if thresholds.max_round_age is not None:
+        yield _round(inputs, thresholds.max_round_age)
 
 
 def _slot(inputs: Inputs, thresholds: Thresholds) -> Gate:
@@ -264,6 +270,17 @@ def _epoch(inputs: Inputs, thresholds: Thresholds) -> Gate:
     else:
         is_open = age is not None and age >= thresholds.steady
     return _gate(EPOCH, "", value, thresholds.steady, "s", is_open, remedy)
+
+
+def _round(inputs: Inputs, limit: float) -> Gate:
+    """Since its begin: so a round that takes long counts as old, for what it compared first was compared then."""
+    age = inputs.now - inputs.round_began if inputs.round_began is not None else None
+    value: Value = age if age is not None else "never"
+    remedy = "No round of reconciliation has ended that is young enough: wait, or `engram-bridge reconcile`, and see its budget."
+    if inputs.unmended:
+        value, age = f"{inputs.unmended} not mended", None
+        remedy = "Reconciliation has found what it could not mend: see the runbook, Reconciliation finds."
+    return _gate(ROUND, "", value, limit, "s", age is not None and age <= limit, remedy)
 
 
 def _own(inputs: Inputs, table: TableInputs, thresholds: Thresholds) -> list[Gate]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridge.gates import Gate, Inputs, Kept, TableInputs, Thresholds, Validated, judge
-from bridge.ledger import Act, Ledger, Mismatch, Serving, Validation, resyncing
+from bridge.ledger import Act, Findings, Ledger, Mismatch, Reconciliations, Serving, Validation, resyncing
 from bridge.reads import BOUNDS_MS, Counts, Mode, Route, Shadow, quantile, shadow
 from bridge.returning import failures
 from bridge.status import FRESH_SECONDS, SlotFigures
@@ -49,6 +49,7 @@ def read_inputs(ledger: Ledger, slot: SlotFigures | None, *, tables: bool = True
         value, at = gauges.get(name, (None, 0.0))
         return value if now - at <= FRESH_SECONDS else None
 
+    last = Reconciliations(ledger).last_ended()
     measured = gauge("slot") or {}
     beat, lags = gauge("heartbeat") or {}, gauge("lag_ms") or {}
     newest = epochs[-1] if epochs else None
@@ -64,6 +65,8 @@ def read_inputs(ledger: Ledger, slot: SlotFigures | None, *, tables: bool = True
         seconds_to_loss=measured.get("seconds_to_loss"),
         epoch=newest[0] if newest is not None else None,
         epoch_seen=newest[1] if newest is not None else None,
+        round_began=last.result["began"] if last is not None and last.result is not None else None,
+        unmended=len(Findings(ledger).open()),
         repaired=newest is not None and newest[2] is not None and not gauge("comparing"),
         reachable=gauge("target_reachable"),
         tables=tuple(_tables(ledger, facts, proven, newest[0] if newest is not None else None, now)) if tables else (),

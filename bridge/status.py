@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bridge.fullness import LIMIT, Fullness, crowded
+from bridge.fullness import LIMIT, Fullness, crowded, filled
 from bridge.ledger import Generations, Ledger, TableRecord, resyncing
 from bridge.ledger.rewriting import SearchProgress
 from bridge.lsn import Lsn, format_lsn
@@ -59,7 +59,8 @@ class SlotFigures:
 class TableFigures:
     """One table. `expected` and `proven` are live memories: all that the ledger expects was proven when it was recorded.
 
-    `searchable`: recall by embedding knows all of its rows; `search_rows`: how many it knows, since a restart forgets them.
+    `space_fill`: how full its fullest space is, as a share of `target.limit`. `searchable`: recall by embedding knows all of
+    its rows; `search_rows`: how many it knows, since a restart forgets them.
     """
 
     name: str
@@ -76,6 +77,7 @@ class TableFigures:
     parked: int
     searchable: bool
     search_rows: int
+    space_fill: float = 0.0
     model: str | None = None
     rows_per_second: float | None = None
     eta_seconds: float | None = None
@@ -115,12 +117,13 @@ class Counted:
     search: dict[int, SearchProgress]
     pending_edges: dict[int, int]
     crowded: list[Fullness]
+    filled: dict[str, float]
 
 
 def count(ledger: Ledger) -> Counted:
     """Count it now. Raises LedgerUnavailable."""
     limit = int(ledger.gauges().get("space_limit", (LIMIT, 0.0))[0])
-    return Counted(ledger.search_progress(), ledger.pending_edges(), crowded(ledger, limit))
+    return Counted(ledger.search_progress(), ledger.pending_edges(), crowded(ledger, limit), filled(ledger, limit))
 
 
 def collect(ledger: Ledger, slot: SlotFigures | None, counted: Counted | None = None) -> Status:
@@ -271,6 +274,7 @@ def _tables(ledger: Ledger, facts: dict[str, str], gauges: dict[str, tuple[Any, 
                 parked=parked[record.number],
                 searchable=found.complete,
                 search_rows=found.known,
+                space_fill=counted.filled.get(record.label, 0.0),
                 model=made_by(facts, record.number)[0] if record.state != "new" else None,
                 rows_per_second=speed.get("rows_per_second"),
                 eta_seconds=speed.get("eta_seconds"),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from bridge.measured import HeartbeatFigures, TableReads
 from bridge.reads import FOREIGN_REASONS, Mode
+from bridge.reconciled import ReconcileFigures
 from bridge.status import Status
 
 Severity = Literal["critical", "warning", "note"]
@@ -76,13 +77,14 @@ class Seen:
     source_error: str | None = None
     unclean: float | None = None
     target_epoch_seen: float | None = None
+    reconciliation: ReconcileFigures = field(default_factory=ReconcileFigures)
     now: float = 0.0
 
 
 def troubles(seen: Seen) -> list[Trouble]:
     """All of them, the most urgent first; of the same urgency the oldest first."""
     found: list[Trouble] = []
-    for finder in (_bridge, _source, _slot, _target, _tables, _reads, _lag, _notes):
+    for finder in (_bridge, _source, _slot, _target, _tables, _reads, _lag, _reconciliation, _notes):
         found += finder(seen)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.since or seen.now))
 
@@ -235,6 +237,19 @@ def _lag(seen: Seen) -> Iterator[Trouble]:
         what = f"changes take {late:.1f} s from PostgreSQL into Engram: readers with less patience are served by PostgreSQL"
         do = "see which of the positions stands still: received (source, network), written (Engram), proven (reading back)"
         yield Trouble("warning", "heartbeat", what, seen.since.get("late"), do, "lag")
+
+
+def _reconciliation(seen: Seen) -> Iterator[Trouble]:
+    figures = seen.reconciliation
+    unmended = sum(figures.open.values())
+    if unmended:
+        tables = ", ".join(sorted(figures.open))
+        what = f"reconciliation has found {unmended:,} difference{'s' if unmended > 1 else ''} that are not mended: {tables}"
+        do = "engram-bridge reconcile looks again and says what it finds"
+        yield Trouble("warning", "unmended", what, figures.open_since, do, "reconciliation-finds")
+    for cause, count in figures.repeated.items():
+        what = f"reconciliation keeps finding damage, {count:,} times in a day: {cause}"
+        yield Trouble("warning", "damage-repeats", what, None, "see what causes it: the runbook", "reconciliation-finds")
 
 
 def _notes(seen: Seen) -> Iterable[Trouble]:

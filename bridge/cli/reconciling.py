@@ -34,6 +34,7 @@ from bridge.ledger import Ledger, Reconciliations
 from bridge.reconcile import Order
 
 POLL_SECONDS = 0.3
+FOUND = 3
 
 
 def reconcile(
@@ -49,7 +50,7 @@ def reconcile(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> int:
-    """Compare PostgreSQL, ledger and Engram once through, and mend what differs; ends with 1 when something was found.
+    """Compare PostgreSQL, ledger and Engram once through, and mend what differs; ends with 3 when something was found.
 
     A running bridge does it, beside its work and within its budget (section `reconcile`). Without one, the command starts one for
     as long as it takes; with --dry-run it only reads, and what PostgreSQL has changed since the bridge stopped stays unsettled.
@@ -75,7 +76,7 @@ def reconcile(
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         show(console, document)
-    return 0 if result["clean"] else 1
+    return 0 if result["clean"] else FOUND
 
 
 def _awaited(book: Ledger, number: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from bridge.reads import Mode, Route
 
 NOW = 1_000_000.0
 LABEL = "public.users"
-THRESHOLDS = Thresholds(steady=300.0)
+THRESHOLDS = Thresholds(steady=300.0, max_round_age=3600.0)
 
 GOOD_TABLE = TableInputs(
     label=LABEL,
@@ -52,6 +52,7 @@ GOOD = Inputs(
     repaired=True,
     reachable=True,
     tables=(GOOD_TABLE,),
+    round_began=NOW - 3500,
 )
 STEADY = Kept(NOW - 5, {}, {"lag": NOW - 300, "heartbeat": NOW - 300})
 
@@ -90,6 +91,7 @@ BAD: dict[str, list[Inputs]] = {
         replace(GOOD, epoch_seen=NOW - 10),
         replace(GOOD, epoch_seen=None),
     ],
+    "round": [replace(GOOD, round_began=NOW - 3601), replace(GOOD, round_began=None), replace(GOOD, unmended=1)],
     "snapshot": [table(state="loading"), table(state="stopped"), table(passed=False), table(resync=True), table(state="new")],
     "parked": [table(parked=1)],
     "edges": [table(pending_edges=1)],
@@ -119,6 +121,13 @@ def test_each_gate_closes_alone_and_says_what_to_do(name: str, inputs: Inputs) -
 def test_every_gate_is_tried() -> None:
     """The cases above name each gate."""
     assert set(BAD) == {*COMMON, *OWN}
+
+
+def test_a_round_is_asked_for_only_where_somebody_wants_one() -> None:
+    """Without a bound in the configuration there is no such gate."""
+    gates = judge(replace(GOOD, round_began=None, unmended=3), replace(THRESHOLDS, max_round_age=None), STEADY)
+    assert "round" not in [gate.name for gate in gates]
+    assert closed(gates, LABEL) == []
 
 
 def test_without_a_running_bridge_nothing_stays_good() -> None:

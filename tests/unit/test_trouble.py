@@ -8,6 +8,7 @@ from typing import Any
 from bridge.fullness import Fullness
 from bridge.ledger.serving import Mismatch
 from bridge.measured import HeartbeatFigures, TableReads, reads_of
+from bridge.reconciled import Recent, ReconcileFigures
 from bridge.status import Status, TableFigures
 from bridge.trouble import SEVERITIES, Seen, Trouble, told, troubles
 from bridge.under_way import UnderWay
@@ -82,6 +83,11 @@ EVERYTHING: list[tuple[str, Seen]] = [
     ("heartbeat", seen(heartbeat=HeartbeatFigures(running=True, p99_ms=9000.0, waiting_seconds=0.0), since={"late": 2.0})),
     ("heartbeat", seen(heartbeat=HeartbeatFigures(running=True, p99_ms=9.0, waiting_seconds=30.0))),
     ("heartbeat-off", seen(heartbeat=HeartbeatFigures(running=True, refused="permission denied"))),
+    ("unmended", seen(reconciliation=ReconcileFigures(open={"public.users": 2}, open_since=3.0))),
+    (
+        "damage-repeats",
+        seen(reconciliation=ReconcileFigures(recent=[Recent("public.users", "missing", "the target was full", 3, 3)])),
+    ),
     ("clock", seen(heartbeat=HeartbeatFigures(running=True, clock_offset_seconds=-90.0))),
 ]
 
