@@ -6,6 +6,7 @@ import { $, h, keep, mark, say, show } from "./dom.js";
 import { facts, flow, positions } from "./flow.js";
 import { NONE, ago, count, full, moment, seconds } from "./format.js";
 import { model } from "./model.js";
+import { reconciliation } from "./reconcile.js";
 import { gates, tables } from "./tables.js";
 import { Feed, operator, remember, token } from "./talk.js";
 import { lost, verdict } from "./verdict.js";
@@ -42,6 +43,7 @@ function render(state) {
   gates($("gates"), state.gates, state.at);
   epochs(state);
   writes(state);
+  reconciliation(state);
   audit(state);
   say($("foot"), `Slot ${state.source.slot ?? NONE} · publication ${state.source.publication ?? NONE} · ${state.running ?? "no bridge runs"}`);
 }

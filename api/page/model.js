@@ -28,6 +28,7 @@ export function model(view) {
     epochs: figures.epochs,
     validations: figures.validations,
     audit: figures.audit,
+    reconciliation: figures.reconciliation,
     work: work(figures),
     parkedReasons: view.parked.reasons,
     gates: gates.filter((gate) => !gate.table),

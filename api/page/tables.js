@@ -113,6 +113,7 @@ const GATES = {
   wire: "Wire silence",
   slot: "Time until the slot is lost",
   epoch: "Since Engram's last start",
+  round: "Since the last round of reconciliation began",
   snapshot: "Snapshot",
   parked: "Parked keys",
   edges: "Pending edges",
@@ -124,7 +125,7 @@ const GATES = {
   errors: "Reads that failed at Engram",
 };
 
-const BOUNDS = { lag: "at most", heartbeat: "at most", wire: "at most", slot: "at least", epoch: "at least", parked: "at most", edges: "at most", proof: "at least", mismatches: "at most", validation: "not older than", shadow: "at least", target: "at most", errors: "at most" };
+const BOUNDS = { lag: "at most", heartbeat: "at most", wire: "at most", slot: "at least", epoch: "at least", round: "at most", parked: "at most", edges: "at most", proof: "at least", mismatches: "at most", validation: "not older than", shadow: "at least", target: "at most", errors: "at most" };
 
 // Closed ones first: value, what is asked for, since when, and what to do.
 export function gates(list, found, now) {

@@ -157,6 +157,18 @@ def test_a_share_goes_through_open_gates(site: Site) -> None:
     line.locator(".open").click()
 
 
+def test_what_reconciliation_finds_is_seen(site: Site) -> None:
+    """A memory that is lost behind everybody's back: the page says what it was and that it is mended."""
+    site.rig.engram.damage("orders", "orders_7")
+    done = site.rig.command("reconcile", "--table", "orders")
+    assert done.returncode == 3, done.stdout + done.stderr
+    finding = site.page.locator("#findings > li").first
+    expect(finding).to_contain_text("public.orders 7", timeout=LONG)
+    expect(finding).to_contain_text("missing")
+    expect(finding).to_contain_text("read again from PostgreSQL and written")
+    expect(site.page.locator("#reconcile-facts")).to_contain_text("Not mended0")
+
+
 def test_the_keyboard_reaches_everything(site: Site) -> None:
     """From the top: the skip link, then each table's line, which opens by a key; in it mode and share."""
     page = site.page
