@@ -153,10 +153,13 @@ async def figures(request: Request, caller: Reader) -> Response:
 
 @router.get("/ops/events")
 async def events(request: Request, caller: Reader) -> EventSourceResponse:
-    """The same again and again, as server-sent events."""
+    """The same again and again, as server-sent events. Whoever is one too many has to poll. Raises Problem."""
+    watching = operator_of(request).watching
+    if watching.full:
+        raise Problem(503, "Too many pages are open", "GET /ops/figures has the same, once.", headers={"Retry-After": "30"})
 
     async def views() -> AsyncIterator[dict[str, str]]:
-        async for view in operator_of(request).watching.views():
+        async for view in watching.views():
             yield {"data": _for(caller, view)}
 
     return EventSourceResponse(views(), headers=NO_STORE, ping=15)

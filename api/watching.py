@@ -28,6 +28,9 @@ POINT_SECONDS = 5.0
 POINTS = 720
 """The lag over time: seconds of one point, and how many are kept, an hour."""
 
+MOST_WATCHERS = 64
+"""Streams at once; the others poll, which asks the ledger no more often."""
+
 View = Mapping[str, Any]
 """What the page shows: JSON-ready."""
 
@@ -49,6 +52,11 @@ class Watching:
         self._changed = asyncio.Condition()
         self._hurry = asyncio.Event()
         self._alone = asyncio.Lock()
+
+    @property
+    def full(self) -> bool:
+        """No more streams are begun."""
+        return self._watchers >= MOST_WATCHERS
 
     async def run(self) -> None:
         """Look until cancelled."""

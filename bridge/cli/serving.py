@@ -90,6 +90,7 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
         port=given.port,
         workers=given.workers,
         http="api.bounded:Bounded",
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from uvicorn.server import ServerState
 
 from api.bounded import LONGEST, Bounded
@@ -27,11 +28,29 @@ async def greet(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def connected() -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
-    config = uvicorn.Config(greet, http=Bounded, lifespan="off", log_config=None)
+ANSWER = 48 << 20
+"""Bytes of a long answer: more than sockets keep."""
+
+
+async def long(_scope: Any, _receive: Any, send: Any) -> None:
+    """An answer in one piece, as rows are."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % ANSWER)]})
+    await send({"type": "http.response.body", "body": b"x" * ANSWER})
+
+
+class Quick(Bounded):
+    """The same with less patience."""
+
+    TICK, REQUEST, STALLED = 0.1, 0.7, 1.0
+
+
+async def connected(
+    answers: Any = greet, protocol: type[Bounded] = Bounded, state: ServerState | None = None
+) -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
+    config = uvicorn.Config(answers, http=protocol, lifespan="off", log_config=None)
     config.load()
-    state = ServerState()
-    listening = await asyncio.get_running_loop().create_server(lambda: Bounded(config, state, {}), "127.0.0.1", 0)
+    state = state or ServerState()
+    listening = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
     return listening, reader, writer
 
@@ -68,3 +87,81 @@ def test_any_number_of_requests_of_a_fair_length_go_over_a_connection() -> None:
         listening.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("what", ["nothing", *BEGINNINGS])
+def test_a_request_that_does_not_come_is_not_waited_for(what: str) -> None:
+    """Nor one that comes byte by byte."""
+
+    async def main() -> None:
+        listening, reader, writer = await connected(protocol=Quick)
+
+        async def drip() -> None:
+            writer.write(BEGINNINGS.get(what, b""))
+            while what != "nothing":
+                await asyncio.sleep(0.05)
+                writer.write(b"a")
+
+        dripping = asyncio.create_task(drip())
+        try:
+            said = await asyncio.wait_for(reader.read(), 20)
+        except ConnectionError:
+            said = b""
+        assert said == b"" or said.startswith(b"HTTP/1.1 408"), said
+        dripping.cancel()
+        writer.close()
+        listening.close()
+
+    uvloop.run(main())
+
+
+def test_an_answer_that_nobody_takes_is_not_kept() -> None:
+    async def main() -> None:
+        state = ServerState()
+        listening, _reader, writer = await connected(long, Quick, state)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        end = asyncio.get_running_loop().time() + 20
+        while not state.total_requests:
+            await asyncio.sleep(0.01)
+        while state.connections:
+            assert asyncio.get_running_loop().time() < end, "the connection is still there"
+            await asyncio.sleep(0.05)
+        writer.transport.abort()
+        listening.close()
+
+    uvloop.run(main())
+
+
+def test_an_answer_that_is_taken_slowly_is_sent_to_its_end() -> None:
+    """Longer than the patience, but all the time some of it."""
+
+    async def main() -> None:
+        listening, reader, writer = await connected(long, Quick)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        left = ANSWER
+        while left:
+            left -= len(await asyncio.wait_for(reader.readexactly(min(left, 2 << 20)), 20))
+            await asyncio.sleep(0.1)
+        writer.close()
+        listening.close()
+
+    uvloop.run(main())
+
+
+def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is told so at once, and those who are there go on."""
+    monkeypatch.setattr(Bounded, "ROOM", 1)
+
+    async def main() -> None:
+        listening, reader, writer = await connected()
+        other, rest = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+        assert (await asyncio.wait_for(other.read(), 20)).startswith(b"HTTP/1.1 503")
+        rest.close()
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).startswith(b"HTTP/1.1 200")
+        writer.close()
+        listening.close()
+
+    uvloop.run(main())

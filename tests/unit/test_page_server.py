@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from api import control, operator, problems
+from api import watching as watching_module
 from api.access import Access
 from api.board import MINUTES, over_time
 from api.summary import summary
@@ -286,3 +287,25 @@ def test_reads_over_time_are_those_of_all_tables() -> None:
     assert drawn["served"]["engram"][-1] == 7
     assert sum(drawn["served"]["engram"]) == 7
     assert drawn["reasons"]["stale"][-2] == 2
+
+
+def test_so_many_streams_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is told to poll, and has its place as soon as another page is closed."""
+    monkeypatch.setattr(watching_module, "MOST_WATCHERS", 2)
+
+    async def main() -> None:
+        app = site(TOKENS)
+        watching = app.state.operator.watching
+        streams = [watching.views() for _ in range(2)]
+        for stream in streams:
+            await anext(stream)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            headers = {"Authorization": f"Bearer {READ}"}
+            refused = await client.get("/ops/events", headers=headers)
+            assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+            assert (await client.get("/ops/figures", headers=headers)).status_code == 200
+        await streams[0].aclose()
+        assert not watching.full
+        await streams[1].aclose()
+
+    asyncio.run(main())
