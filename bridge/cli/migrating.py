@@ -32,6 +32,9 @@ CONNECTION, MAPPING, PERFORMANCE, MIGRATION, MORE = (
     "Migration options",
     "Parts of a database",
 )
+PRINTED = 50
+"""Orphans and parked keys that are printed; files have more of them."""
+
 EXIT_CODES = (
     "Exit codes: 0 migrated and checked, 1 failed (run the same command again: it goes on), 2 wrong usage, "
     "3 somebody has to look (the report says at what), 4 more than 1 % differs: a rollback is advised."
@@ -372,7 +375,7 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
             begun.carrying.close()
     if report is not None:
         write_report(document, report)
-    print(render_text(document), end="")
+    print(render_text(document, most=PRINTED), end="")
     return int(document["exit_code"])
 
 

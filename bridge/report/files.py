@@ -38,9 +38,9 @@ def write_report(document: Document, path: Path) -> None:
     write_page(document, migration_page(document), path)
 
 
-def render_text(document: Document) -> str:
-    """The report of a migration as plain text."""
-    return text_of(migration_page(document))
+def render_text(document: Document, most: int | None = None) -> str:
+    """The report of a migration as plain text; with `most`, no more orphans and parked keys by name than so many each."""
+    return text_of(migration_page(document, most))
 
 
 def write_page(document: Mapping[str, Any], page: Page, path: Path) -> None:

@@ -16,15 +16,15 @@ VERDICTS: dict[Outcome, tuple[str, Tone]] = {
 COUNTS = ("rows", "loaded", "unchanged", "edges", "external", "orphans", "parked")
 
 
-def migration_page(document: Document) -> Page:
-    """The whole of it."""
+def migration_page(document: Document, most: int | None = None) -> Page:
+    """The whole of it; with `most`, no more orphans and parked keys by name than so many each."""
     verdict, tone = VERDICTS[document["outcome"]]
     source, target = document["source"], document["target"]
     subtitle = f"{source['database']} (PostgreSQL {source['server_version']}) → {target['url']} (Engram {target['version']})"
     sections = (
         _tables(document),
-        orphan_section(document["orphans"]) if document["orphans"]["count"] else None,
-        _parked(document),
+        orphan_section(document["orphans"], most) if document["orphans"]["count"] else None,
+        _parked(document, most),
         validation_section(document["validation"], _share(document)),
         _writes(document),
         _advice(document),
@@ -86,8 +86,8 @@ def _row(table: TableReport) -> tuple[str, ...]:
         table["table"],
         spaces_text(table["spaces"]),
         *(f"{number:,}" for number in _counts(table)),
-        seconds_text(table["seconds"]),
-        f"{table['rows_per_second']:,.0f}",
+        seconds_text(table["seconds"]) if table["seconds"] else "–",
+        f"{table['rows_per_second']:,.0f}" if table["rows_per_second"] else "–",
         table["note"],
     )
 
@@ -109,17 +109,17 @@ def _rate(rows: int, seconds: float) -> str:
     return f"{rows / seconds:,.0f}" if seconds > 0 else "–"
 
 
-def orphan_section(found: Orphans) -> Section:
-    """The orphans by name, and what can be done about them."""
+def orphan_section(found: Orphans, most: int | None = None) -> Section:
+    """The orphans by name, the first `most` of them, and what can be done about them."""
     note = (
         f"{orphan_sentence(found['count'])}: the rows are in Engram, what they refer to is not in PostgreSQL. Correct them in "
         "PostgreSQL, or make placeholder memories under the missing ids; `engram-bridge orphans` looks again."
     )
     columns = (Column("constraint"), Column("child"), Column("missing parent"))
-    rows = tuple((one["constraint"], one["child"], one["parent"]) for one in found["listed"])
+    rows = tuple((one["constraint"], one["child"], one["parent"]) for one in found["listed"][:most])
     parts: tuple[Grid | Lines, ...] = (Grid(columns, rows),)
-    if found["not_listed"]:
-        parts += (Lines((), found["not_listed"]),)
+    if found["count"] > len(rows):
+        parts += (Lines((), found["count"] - len(rows)),)
     return Section("Orphaned foreign keys", parts, note)
 
 
@@ -128,11 +128,11 @@ def orphan_sentence(number: int) -> str:
     return f"Found {number:,} orphaned foreign key{'' if number == 1 else 's'}"
 
 
-def _parked(document: Document) -> Section | None:
+def _parked(document: Document, most: int | None) -> Section | None:
     if not document["parked"]:
         return None
     total = sum(table["parked"] for table in document["tables"])
-    rows = tuple((one["id"], one["reason"]) for one in document["parked"])
+    rows = tuple((one["id"], one["reason"]) for one in document["parked"][:most])
     more = max(total - len(rows), 0)
     parts: tuple[Grid | Lines, ...] = (Grid((Column("memory"), Column("reason")), rows),)
     note = f"{count(total, 'row')} could not be written. They are not in Engram."

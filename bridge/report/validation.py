@@ -14,7 +14,7 @@ NUMBERS = {
     "edges": "edges",
     "vectors": "vectors",
     "recomputed": "made anew",
-    "orphans": "orphans",
+    "orphans": "orphans met",
     "parked": "parked",
     "lag": "lag",
     "changed_since": "changed since",

@@ -105,6 +105,10 @@ def test_orphans_are_counted_and_listed() -> None:
         assert any(one["child"] in line and one["parent"] in line and one["constraint"] in line for line in text.splitlines())
     assert "and 2 more" in text
     assert "orphaned foreign keys:" not in render_text(document())
+    short = render_text(document(orphans={"count": 42, "listed": listed, "not_listed": 2}), most=5)
+    assert "users_904" in short
+    assert "users_905" not in short
+    assert "and 37 more" in short
 
 
 def test_totals_are_the_sums_of_the_tables() -> None:
