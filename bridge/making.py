@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bridge.ledger import RESYNC_LOADING, Ledger
 from bridge.mapping import TablePlan
@@ -34,6 +34,11 @@ def making(plan: TablePlan) -> str:
     """The options, to be compared."""
     options = plan.options
     return json.dumps([options.text, options.timestamp, options.confidence])
+
+
+def made_so(facts: Mapping[str, str], plan: TablePlan) -> bool:
+    """Whether all memories of a generation were made by the options in force, as far as the ledger knows."""
+    return facts.get(making_fact(plan.number), making(plan)) == making(plan)
 
 
 def note_makings(ledger: Ledger, plans: Iterable[TablePlan]) -> set[int]:

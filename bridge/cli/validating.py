@@ -43,6 +43,7 @@ HEADINGS = {
     "table": "",
     "rows": "rows",
     "ledger": "ledger",
+    "memories": "memories",
     "compared": "sampled",
     "edges": "edges",
     "orphans": "orphans",

@@ -11,12 +11,12 @@ COUNTS, ROWS, REFERENCES, EXTRA, FORMS = "counts", "rows", "references", "extra"
 VECTORS, QUERIES = "vectors", "queries"
 
 CHECKS = {
-    COUNTS: "every key of PostgreSQL is live in the ledger, and no other",
+    COUNTS: "every key of PostgreSQL is live in the ledger and has its memory in Engram, and no other is",
     ROWS: "sampled rows are in Engram, field by field, in the version of the ledger",
     REFERENCES: "every foreign key of a sampled row has its edge and its target memory",
     EXTRA: "nothing is in our spaces that the ledger does not know",
     FORMS: "sampled memories echo their id, time and confidence",
-    VECTORS: "no vector is zero, constant or broken; sampled ones are made from their row's text, and near no other",
+    VECTORS: "no vector is zero, constant or broken; sampled ones are made from their row's text, near no other, and find it",
     QUERIES: "the queries that were given find the rows that they should",
 }
 """The checks by name, and what each of them says when nothing was found."""
@@ -60,8 +60,9 @@ class Finding:
 class Tally:
     """One table. `rows` in PostgreSQL, `live` in the ledger, when their keys were read; `lag`: differences that passed by.
 
-    `listed`: memories that the list pages showed; `targets`: memories that edges of sampled rows lead to;
-    `vectors`: vectors that were looked at, of which `recomputed` were made anew.
+    `memories`: those of the live ones that the list pages showed; `listed`: all that they showed in its spaces; `targets`:
+    memories that edges of sampled rows lead to; `vectors`: vectors that were looked at, of which `recomputed` were made anew, and
+    `recalled` so many rows asked for by their own texts.
     `unsettled`: differences that neither passed by nor stood still: nothing is said of them, and the table is not clean.
     `since`: ids of rows that PostgreSQL has changed since they were carried, while nobody carries changes; not clean, no damage.
     `undone`: checks that could not be done, and why: not clean either.
@@ -71,6 +72,7 @@ class Tally:
     rows: int = 0
     live: int = 0
     sampled: int = 0
+    memories: int = 0
     listed: int = 0
     edges: int = 0
     targets: int = 0
@@ -80,6 +82,7 @@ class Tally:
     unsettled: int = 0
     vectors: int = 0
     recomputed: int = 0
+    recalled: int = 0
     queries: int = 0
     skipped: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -123,6 +126,7 @@ class Tally:
             "rows": self.rows,
             "ledger": self.live,
             "sampled": self.sampled,
+            "memories": self.memories,
             "listed": self.listed,
             "edges": self.edges,
             "orphans": self.orphans,
@@ -131,6 +135,7 @@ class Tally:
             "unsettled": self.unsettled,
             "vectors": self.vectors,
             "recomputed": self.recomputed,
+            "recalled": self.recalled,
             "queries": self.queries,
             "changed_since": len(self.since),
             "damaged": round(self.damaged, 6),

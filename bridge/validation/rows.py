@@ -10,6 +10,7 @@ from datetime import datetime
 from bridge.changes import Row
 from bridge.gate import Entry
 from bridge.lsn import Lsn
+from bridge.making import made_so
 from bridge.mapping import TablePlan
 from bridge.memories import Memory, Stamp, Stored, digest, read_stamp, split_content
 from bridge.validation.findings import FORMS, MISSING, REFERENCES, ROWS, SINCE, Finding, Tally
@@ -21,6 +22,9 @@ CLOSE = 0.01
 
 SECONDS = 1.0
 """How far a time may be: the server keeps whole seconds."""
+
+TOLD = ("source", "class", "confidence", "why", "tags")
+"""What a stamp says beside whose it is and which row it is of."""
 
 Edges = dict[str, str | None]
 """By constraint: the parent's memory id, None while the parent is not known."""
@@ -35,9 +39,11 @@ class RowCheck:
     tally: Tally
     parents: dict[tuple[int, str], str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, keys: Sequence[str]) -> None:
         """Compare. Raises SourceUnavailable, TargetUnavailable and LedgerUnavailable."""
+        self.facts = self.sides.ledger.facts()
         for page in pages(keys):
             settled = settle(page, self.look, self.sides.passed)
             self.tally.sampled += len(page)
@@ -130,6 +136,14 @@ class RowCheck:
         elif digest(stamp.references) != entry.references:
             yield self._finding(REFERENCES, "other edges than the ledger's in Engram", key)
 
+    def _otherwise(self, content: str) -> list[str]:
+        """What the stamp says of class, confidence, origin and the like that the mapping would say otherwise."""
+        parts = split_content(content)
+        if parts is None or not made_so(self.facts, self.plan):
+            return []
+        found, wanted = json.loads(parts[1]), json.loads("{" + self.plan.fixed + "}")
+        return [name for name in TOLD if found.get(name) != wanted.get(name)]
+
     def _ours(self, key: str, stamp: Stamp) -> bool:
         return (stamp.ledger, stamp.table, stamp.key) == (self.sides.ledger_id, self.plan.table.label, key)
 
@@ -178,6 +192,9 @@ class RowCheck:
         return wanted
 
     def _forms(self, key: str, memory: Memory, stored: Stored) -> Iterable[Finding]:
+        other = self._otherwise(stored.content)
+        if other:
+            yield self._finding(FORMS, "its stamp says otherwise", key, detail=", ".join(other))
         if stored.memory_id != memory.memory_id:
             yield self._finding(FORMS, "another id", key)
         if stored.confidence is None or abs(stored.confidence - self.sides.confidence) > CLOSE:

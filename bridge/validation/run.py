@@ -18,6 +18,7 @@ from bridge.validation.extras import ExtraCheck, name_moves
 from bridge.validation.findings import CHECKS, COUNTS, KEPT, LEAVABLE, QUERIES, VECTORS, Finding, Tally
 from bridge.validation.keys import compare_keys
 from bridge.validation.queries import Queries, QueryCheck, queries_of
+from bridge.validation.recalling import RecallCheck
 from bridge.validation.rows import ParentCheck, RowCheck
 from bridge.validation.sides import Sides
 from bridge.validation.vectors import VectorCheck
@@ -115,6 +116,7 @@ class _Comparison:
         self._tallies = {plan.table.label: Tally(plan.table.label) for plan in everywhere} | tallies
         self._parked = {plan.number: sides.ledger.parked_of(plan.number) for plan in sides.mapping.numbered.values()}
         self._sampled: set[str] = set()
+        self._keys: dict[int, list[str]] = {plan.number: [] for plan in plans}
 
     def run(self) -> None:
         """All of them; what was found of tables beside those of the order is added to `tallies`."""
@@ -144,6 +146,7 @@ class _Comparison:
             rows = RowCheck(self._sides, plan, tally)
             rows.run(sample)
             parents |= rows.parents
+            self._keys[plan.number] = sample
             self._sampled.update(plan.prefix + key for key in sample)
             logger.info("validated", extra={"table": plan.table.label, "rows": tally.rows, "findings": len(tally.findings)})
             if self._sides.ending():
@@ -156,8 +159,9 @@ class _Comparison:
         numbered = list(self._sides.mapping.numbered.values())
         chance = _chance(self._order, "extra")
         lost = {one.memory_id for tally in self._tallies.values() for one in tally.findings if one.check == COUNTS}
-        lost |= {memory_id for tally in self._tallies.values() for memory_id in tally.since}
-        extra = ExtraCheck(self._sides, numbered, self._tallies, self._parked, chance, self._order.sample, lost)
+        since = {memory_id for tally in self._tallies.values() for memory_id in tally.since}
+        sample, lost, told = self._order.sample, lost | since, self._reported() | since
+        extra = ExtraCheck(self._sides, numbered, self._tallies, self._parked, chance, sample, lost, told)
         self._each_space(extra.run)
         name_moves(self._tallies.values())
 
@@ -167,6 +171,11 @@ class _Comparison:
         since = {memory_id for tally in self._tallies.values() for memory_id in tally.since}
         judged = self._sampled - self._reported() - since
         self._each_space(VectorCheck(self._sides, self._plans, self._tallies, judged).run)
+        right = judged - self._reported()
+        recall = RecallCheck(self._sides, self._tallies, _chance(self._order, "recall"))
+        for plan in self._plans:
+            if not (self._sides.ending() or self._tallies[plan.table.label].undone):
+                recall.run(plan, [key for key in self._keys[plan.number] if plan.prefix + key in right])
 
     def _queries(self) -> None:
         if self._order.queries is not None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bridge.embedding.identity import SERVER_DIMENSIONS
-from bridge.making import MIXED, making_fact
+from bridge.making import made_so
 from bridge.mapping import TablePlan
 from bridge.models import made_by, other_model
 from bridge.ports import Vectors
@@ -96,7 +96,7 @@ class VectorCheck:
             now, made = (encoder.embedder.name, encoder.identity), made_by(facts, plan.number)
             if made[1] != now[1]:
                 raise other_model(plan.table.label, made, now)
-            if facts.get(making_fact(plan.number)) == MIXED:
+            if not made_so(facts, plan):
                 self._mixed.add(plan.number)
                 self.tallies[plan.table.label].undone[VECTORS] = OLD_MAPPING
             for key, entry in self.sides.ledger.scan(plan.number, plan.spaces.index(space)):

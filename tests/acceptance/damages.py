@@ -257,6 +257,11 @@ IN_ENGRAM: tuple[Damage, ...] = (
     Damage(
         "another confidence", (("forms", "another confidence", "users_18"),), *_spoil("users_18", "confidence", lambda _w: 0.4)
     ),
+    Damage(
+        "another class in its stamp",
+        (("forms", "its stamp says otherwise", "users_28"),),
+        *_rewrite("users_28", lambda _world, content: content.replace('"class":"verified"', '"class":"derived"', 1)),
+    ),
     Damage("a vector of zeros", (("vectors", "zero", "users_19"),), *_spoil("users_19", "vector", lambda _w: [0.0] * 768)),
     Damage("a vector with a NaN", (("vectors", "not finite", "users_20"),), *_with_vector("users_20", _nan)),
     Damage(
