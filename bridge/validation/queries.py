@@ -166,7 +166,7 @@ class QueryCheck:
             self.tallies[slowest].findings.append(Finding(QUERIES, "slow", slowest, "", detail=detail))
 
     def _why(self, plan: TablePlan) -> str:
-        if self.sides.ledger.searchable(plan.number):
+        if self.sides.searchable(plan):
             return ""
         return "; recall does not know all of its rows since Engram's last start"
 

@@ -43,7 +43,7 @@ class RecallCheck:
 
     def run(self, plan: TablePlan, keys: Sequence[str]) -> None:
         """Ask for some of these rows, of which nothing wrong is known. Raises TargetUnavailable and EmbedderUnavailable."""
-        if not self.sides.ledger.searchable(plan.number):
+        if not self.sides.searchable(plan):
             return
         tally = self.tallies[plan.table.label]
         texts = self._texts(plan, self.chance.sample(sorted(keys), min(ROWS, len(keys))))

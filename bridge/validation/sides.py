@@ -118,6 +118,11 @@ class Sides:
         except Fatal:  # messages may be refused to this role; then somebody's commit, or a keepalive, has to do
             return
 
+    def searchable(self, plan: TablePlan) -> bool:
+        """Whether recall knows all rows of a table. A restart of Engram that nobody has noticed yet has taken them from it."""
+        epochs = self.ledger.epochs()
+        return bool(epochs) and self.target.epoch() == epochs[-1][0] and self.ledger.searchable(plan.number)
+
     # PostgreSQL
 
     def keys(self, plan: TablePlan) -> tuple[set[str], int, Lsn]:

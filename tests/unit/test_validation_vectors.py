@@ -1,0 +1,135 @@
+"""The pure parts of the checks of vectors and queries: what is near, what is first, what a file may say, what a result means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.embedding.identity import SERVER_DIMENSIONS, with_identity
+from bridge.errors import ConfigError
+from bridge.ports import Hit
+from bridge.validation import order_of
+from bridge.validation.findings import COUNTS, QUERIES, ROWS, VECTORS, Finding, Tally
+from bridge.validation.queries import percentile, queries_of
+from bridge.validation.recalling import OWN, among_first
+from bridge.validation.remaking import SAME
+from bridge.validation.spool import BLOCK, Spool
+from bridge.validation.vectors import NEAR
+from bridge.validation.verdict import verdict
+
+
+def unit(count: int, seed: int = 0) -> np.ndarray:
+    """Random directions."""
+    vectors = np.random.default_rng(seed).standard_normal((count, SERVER_DIMENSIONS)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1)[:, None]
+
+
+def test_a_spool_finds_every_two_that_are_near_wherever_they_lie() -> None:
+    """In one block, in two, scaled: by the cosine; and never a vector with itself."""
+    vectors = unit(BLOCK + 10)
+    vectors[BLOCK + 3] = 3 * (0.98 * vectors[5] + 0.02 * vectors[6])
+    ids = [f"m{number}" for number in range(len(vectors))]
+    with Spool(SERVER_DIMENSIONS) as spool:
+        for start in range(0, len(ids), 500):
+            spool.add(ids[start : start + 500], vectors[start : start + 500])
+        assert len(spool) == len(ids)
+        found = list(spool.near(["m5", "m7"], vectors[[5, 7]], NEAR))
+        assert [(one, other) for one, other, _cosine in found] == [("m5", f"m{BLOCK + 3}")]
+        ((names, rows),) = list(spool.of({"m5", "m9"}))
+        assert names == ["m5", "m9"]
+        np.testing.assert_allclose(rows, vectors[[5, 9]], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [384, 512, 768])
+def test_another_text_or_row_is_never_taken_for_the_same(size: int) -> None:
+    """Identical clean vectors: the fingerprint alone is further than a model's arithmetic ever goes."""
+    clean = np.repeat(np.random.default_rng(1).standard_normal((1, size)).astype(np.float32), 200, axis=0)
+    ids, texts = [f"t_{number}" for number in range(200)], ["one"] * 100 + ["two"] * 100
+    stored = with_identity(clean, ids, texts)
+    gaps = np.linalg.norm(stored[:, None, :] - stored[None, :, :], axis=2) + np.eye(200)
+    assert gaps.min() > 3 * SAME
+    shaken = clean + np.random.default_rng(2).standard_normal(clean.shape).astype(np.float32) * 2e-3
+    assert np.linalg.norm(with_identity(shaken, ids, texts) - stored, axis=1).max() < SAME
+
+
+@pytest.mark.parametrize(
+    ("scores", "own", "expected"),
+    [
+        ([0.9, 0.8], 0, True),
+        ([0.99] * 9 + [0.9, 0.8], 9, True),
+        ([0.99] * 12 + [0.5], 12, False),
+        ([0.5] * 40, 39, True),  # as near as the tenth
+        ([0.5] * 12, None, False),
+        ([], None, False),
+        ([OWN] * 100, None, None),  # rows of the same text
+        ([OWN] * 99 + [0.5], None, False),
+    ],
+)
+def test_among_the_first_hits(scores: list[float], own: int | None, expected: bool | None) -> None:
+    """By score, not by place; where equal texts crowd a row out, nothing is said."""
+    hits = [Hit("own" if place == own else f"other{place}", score) for place, score in enumerate(scores)]
+    assert among_first(hits, "own") is expected
+
+
+GOOD: dict[str, Any] = {"query": "kettle", "table": "products", "expect": ["products_1"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (None, "no list `queries`"),
+        ({"queries": []}, "no list `queries`"),
+        ({"queries": [GOOD], "limits": 3}, "'limits'"),
+        ({"queries": ["kettle"]}, "query 1 is no object"),
+        ({"queries": [GOOD, {**GOOD, "table": ""}]}, "query 2 has no text `table`"),
+        ({"queries": [{**GOOD, "expect": "products_1"}]}, "query 1 has no list `expect`"),
+        ({"queries": [{**GOOD, "expect": [1]}]}, "query 1 has no list `expect`"),
+        ({"queries": [{**GOOD, "limit": 0}]}, "query 1: `limit`"),
+        ({"queries": [{**GOOD, "limit": 2.5}]}, "query 1: `limit`"),
+        ({"queries": [{**GOOD, "limit": 101}]}, "at most 100"),
+        ({"queries": [GOOD], "recall": 1.5}, "the file: `recall`"),
+        ({"queries": [GOOD], "p95_ms": True}, "the file: `p95_ms`"),
+        ({"queries": [{**GOOD, "tenant": "x"}]}, "'tenant'"),
+    ],
+)
+def test_a_file_of_queries_that_cannot_be_meant_is_refused(document: object, told: str) -> None:
+    """With the place of what is wrong."""
+    with pytest.raises(ConfigError) as refused:
+        queries_of(document)
+    assert told in str(refused.value)
+
+
+def test_queries_come_back_from_the_ledger_as_they_were() -> None:
+    """What a file leaves out is taken from its top, and stays so when a running bridge is asked."""
+    queries = queries_of({"queries": [GOOD, {**GOOD, "limit": 3}], "limit": 7, "recall": 0.5, "p95_ms": 200})
+    assert [one.limit for one in queries.queries] == [7, 3]
+    assert queries_of(queries.as_dict()) == queries
+    assert order_of({"queries": queries.as_dict(), "without": ["vectors"]}).as_dict()["without"] == ["vectors"]
+    with pytest.raises(ConfigError):
+        order_of({"without": ["rows"]})
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
+def test_the_percentile_is_one_that_95_of_100_do_not_exceed(values: list[float]) -> None:
+    """And no smaller one would do."""
+    found = percentile(values)
+    assert sum(value <= found for value in values) >= 0.95 * len(values)
+    assert sum(value < found for value in values) < 0.95 * len(values)
+
+
+@given(st.integers(1, 2000), st.data())
+def test_the_verdict_is_by_the_share_that_was_looked_at(rows: int, data: st.DataObject) -> None:
+    """Exact to pass; one in a hundred to look into it; more to take it back. Failed queries never take anything back."""
+    bad = data.draw(st.integers(0, min(rows, 40)))
+    check = data.draw(st.sampled_from([COUNTS, ROWS, VECTORS, QUERIES]))
+    tally = Tally("t", rows=rows, live=rows, sampled=rows, vectors=rows)
+    tally.findings = [Finding(check, "wrong", "t", f"t_{number}") for number in range(bad)]
+    found = verdict({"clean": tally.clean, "tables": {"t": tally.as_dict()}})
+    expected = 0 if not bad else 4 if check != QUERIES and bad > 0.01 * rows else 3
+    # The share is told with six digits, so it is judged by them.
+    assert found["exit_code"] == expected or abs(bad / rows - 0.01) < 1e-6
+    assert bool(found["reasons"]) == bool(bad)
