@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 import psycopg
 
@@ -55,6 +56,32 @@ class TableProgress:
     rows: int = 0
 
 
+Task: TypeAlias = "tuple[TablePlan, Chunk | None]"
+"""A chunk to be read, or without one a table to be planned."""
+
+
+class _Queue:
+    """Tasks in the order in which they came, table by table."""
+
+    def __init__(self) -> None:
+        self._tables: dict[int, deque[Task]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._tables)
+
+    def add(self, task: Task, *, first: bool = False) -> None:
+        tasks = self._tables.setdefault(task[0].number, deque())
+        tasks.insert(0 if first else len(tasks), task)
+
+    def take(self, under_way: Mapping[int, int]) -> Task:
+        """The first of the table of which the least is under way; there is one."""
+        number = min(self._tables, key=lambda table: under_way.get(table, 0))
+        task = self._tables[number].popleft()
+        if not self._tables[number]:
+            del self._tables[number]
+        return task
+
+
 @dataclass(slots=True)
 class Loader:
     """Loads what the ledger says is not loaded yet. `version` is the one of all snapshot rows of this source epoch.
@@ -83,7 +110,7 @@ class Loader:
     only: dict[int, Restriction] = field(default_factory=dict)
     position: Lsn | None = None
     ahead: int | None = None
-    _queue: deque[tuple[TablePlan, Chunk | None]] = field(default_factory=deque)
+    _queue: _Queue = field(default_factory=lambda: _Queue())
     _reading: dict[int, int] = field(default_factory=dict)
     _tokens: dict[tuple[int, int], ChunkToken] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -96,7 +123,7 @@ class Loader:
         for plan in self.plans:
             state = states[plan.number]
             if state == "new":
-                self._queue.append((plan, None))
+                self._queue.add((plan, None))
             elif state == "loading":
                 self._queue_chunks(plan)
         self._start_workers()
@@ -112,7 +139,7 @@ class Loader:
         """Load a table, or a generation of one, that has come while the others are carried."""
         with self._lock:
             self.plans = [one for one in self.plans if one.number != plan.number] + [plan]
-            self._queue.append((plan, None))
+            self._queue.add((plan, None))
         self._start_workers()
 
     def busy(self, number: int) -> bool:
@@ -124,7 +151,7 @@ class Loader:
         """Load a table again that the ledger has as new: what is known of it is read again by key, what is not is written."""
         self.refreshing.add(plan.number)
         with self._lock:
-            self._queue.append((plan, None))
+            self._queue.add((plan, None))
         self._start_workers()
 
     def stop(self) -> None:
@@ -156,7 +183,8 @@ class Loader:
         if not left:
             self._loaded(plan)
         with self._lock:
-            self._queue.extend(left)
+            for task in left:
+                self._queue.add(task)
 
     def _run(self) -> None:
         connection: psycopg.Connection | None = None
@@ -193,14 +221,17 @@ class Loader:
                 self._ended(task[0])
         self._drop(connection)
 
-    def _next(self) -> tuple[TablePlan, Chunk | None] | None:
-        """The next task. A table is planned by one worker while others read the chunks of tables before it."""
+    def _next(self) -> Task | None:
+        """The next task: of the table of which the least is under way, of several such the first. So no table waits for another
+        whose space is slow, and spaces are filled side by side. A table is planned by one worker while others read chunks."""
         if self.paused.is_set():
             return None
         with self._lock:
-            if not self._queue or (self.ahead is not None and sum(self._reading.values()) + len(self._tokens) >= self.ahead):
+            under_way = Counter(self._reading)
+            under_way.update(table for table, _chunk in self._tokens)
+            if not self._queue or (self.ahead is not None and under_way.total() >= self.ahead):
                 return None
-            task = self._queue.popleft()
+            task = self._queue.take(under_way)
             self._reading[task[0].number] = self._reading.get(task[0].number, 0) + 1
             return task
 
@@ -208,9 +239,9 @@ class Loader:
         with self._lock:
             self._reading[plan.number] -= 1
 
-    def _again(self, task: tuple[TablePlan, Chunk | None]) -> None:
+    def _again(self, task: Task) -> None:
         with self._lock:
-            self._queue.appendleft(task)
+            self._queue.add(task, first=True)
 
     @staticmethod
     def _drop(connection: psycopg.Connection | None) -> None:
