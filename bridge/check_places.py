@@ -211,7 +211,7 @@ def _same_source(ledger: LedgerFacts, facts: Facts) -> Iterator[Finding]:
             "error", "ledger.source", "ledger", "the ledger belongs to another source: another server or another database", again
         )
         return
-    if server.timeline is not None and ledger.timeline not in (None, server.timeline):
+    if server.timeline is not None and ledger.slot is not None and ledger.timeline not in (None, server.timeline):
         yield Finding(
             "error",
             "ledger.timeline",

@@ -29,6 +29,8 @@ def begin_after_migration(ledger: Ledger, plan: Plan) -> None:
         if record.state != "new" and table_plan is not None and unfit(table_plan) is None:
             ledger.begin_again(record.number, column_facts(table_plan.table))
             begun += 1
+    # Whatever is streamed ranks above what was migrated, also where a backup was restored since and positions come again.
+    ledger.put_facts({"source_epoch": str(int(facts.get("source_epoch", "1")) + 1)})
     logger.info("tables that were migrated are compared, and followed from here on", extra={"count": begun})
 
 

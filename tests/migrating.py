@@ -24,6 +24,7 @@ class Migrator:
 
     def __init__(self, folder: Path, source: str, **engram: Any) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.source = source
         self.engram = SandboxEngram(folder / "engram", **engram)
         self.engram.start()

@@ -371,6 +371,9 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
                 _tell_resume(settings.command)
                 return 1
             document = conduct.report(begun, validate=validate, ending=ending)
+        except BridgeError:
+            _tell_resume(settings.command)
+            raise
         finally:
             begun.carrying.close()
     if report is not None:
@@ -380,7 +383,7 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
 
 
 def _tell_resume(command: str) -> None:
-    print(f"interrupted; what is done is kept. To go on:\n  {command}", file=sys.stderr)
+    print(f"not complete; what is done is kept. To go on:\n  {command}", file=sys.stderr)
 
 
 def main() -> None:

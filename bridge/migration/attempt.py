@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bridge.errors import TargetUnavailable
 from bridge.ledger import Migration, Migrations
 from bridge.migration import checkpoint as checkpoints
 from bridge.migration.admitting import Examined
 from bridge.migration.carrying import Carrying
 from bridge.migration.checkpoint import INTERRUPTED, RUNNING, Checkpoint
+from bridge.migration.held import HeldSnapshot
 from bridge.migration.order import Order
 from bridge.migration.progress import Watcher
 
 LOOK_SECONDS = 0.2
 CHECKPOINT_SECONDS = 2.0
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Attempt:
     watcher: Watcher
     ended: bool = False
     seconds: float = 0.0
-    _written: float = field(default=0.0)
+    _written: float = 0.0
+    _troubled: float | None = None
 
     @property
     def resumed(self) -> bool:
@@ -82,6 +86,7 @@ class Attempt:
                 while not ending.is_set() and carrying.failure is None:
                     self.watcher.update(carrying.loader.progress)
                     self.checkpoint(RUNNING)
+                    self._lose_patience(carrying.trouble)
                     if carrying.done and not carrying.retry_parked():
                         self.ended = True
                         break
@@ -95,6 +100,16 @@ class Attempt:
         if carrying.failure is not None:
             raise carrying.failure
 
+    def _lose_patience(self, trouble: str | None) -> None:
+        """What passes is waited for, but not for ever: somebody waits for this command. Raises TargetUnavailable."""
+        now = time.monotonic()
+        self._troubled = None if trouble is None else self._troubled or now
+        if self._troubled is not None and now - self._troubled > PATIENCE_SECONDS:
+            raise TargetUnavailable(
+                f"nothing could be written for {PATIENCE_SECONDS:.0f} s: {trouble}",
+                hint="What is done is kept. When Engram answers again, run the same command: it goes on.",
+            )
+
     def checkpoint(self, state: str, *, force: bool = False, exit_code: int | None = None) -> None:
         """Write the checkpoint, if there is to be one and the last was not written just now. Raises CheckFailed."""
         path = self.settings.checkpoint
@@ -107,7 +122,7 @@ class Attempt:
             Checkpoint(
                 migration_id=self.migration.id,
                 tool=tool(),
-                source=self.carrying.held.origins.facts(),
+                source=identity(self.carrying.held),
                 target=self.carrying.config.target.http,
                 ledger=self.carrying.config.ledger,
                 ledger_id=ledger.facts()["ledger_id"],
@@ -130,6 +145,12 @@ class Attempt:
                 figures = {"chunks": len(chunks), "chunks_done": len(done), "rows": sum(chunk.rows for chunk in done)}
                 found[record.label] = {"state": record.state} | figures
         return found
+
+
+def identity(held: HeldSnapshot) -> dict[str, str]:
+    """Which source a migration is of: its server and database. A promoted standby is the same one."""
+    facts = held.origins.facts()
+    return {name: facts[name] for name in ("system_identifier", "database")}
 
 
 def tool() -> str:

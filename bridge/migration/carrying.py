@@ -114,15 +114,25 @@ class Carrying:
             and not self.resync.resyncs
             and not self.resync.reloading
             and not self.resync.adopting
-            and all(self._written_through(lane.space) for lane in self.pool.lanes)
             and sum(lane.load.background + lane.load.stream + lane.doing for lane in self.pool.lanes) == 0
             and self.pool.idle
+            and all(self._written_through(lane.space) for lane in self.pool.lanes)
         )
 
     def _written_through(self, space: str) -> bool:
-        """Recall by embedding knows what the space has: it is written anew after a restart of the target."""
-        lane = self.pool.lane(space)
-        return lane.rewriting is None or lane.rewriting.done
+        """Recall by embedding knows all that the space has: after a restart of the target it is written anew.
+
+        Where a table is stopped nobody writes its rows, and nobody waits for that.
+        """
+        stopped = any(space in self.shop.mapping.numbered[number].spaces for number in self.shop.stopped)
+        return stopped or self.ledger.rewritten(space) == self.shop.epoch
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written or read now, if so."""
+        if not self.watch.reachable:
+            return "Engram cannot be reached"
+        return self.pool.trouble
 
     def retry_parked(self) -> bool:
         """Once more those keys whose reason can end by itself; False when there are none that were not tried again."""
@@ -166,7 +176,7 @@ def _waits(error: Transient) -> None:
 def require_same_source(ledger: Ledger, held: HeldSnapshot) -> None:
     """The ledger's positions are of this server and history, and none lies ahead of it. Raises SourceChanged."""
     facts, now = ledger.facts(), held.origins.facts()
-    other = [name for name, value in now.items() if name in facts and facts[name] != value and value]
+    other = [name for name in ("system_identifier", "database") if facts.get(name) and now[name] and facts[name] != now[name]]
     if other:
         raise SourceChanged(
             "the ledger is of another source: " + ", ".join(f"{name} {facts[name]}, here {now[name]}" for name in other),

@@ -25,7 +25,7 @@ RUNNING, INTERRUPTED, FINISHED = "running", "interrupted", "finished"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What the file says. `source`: system identifier, timeline and database; `order`: the flags that decide what is written.
+    """What the file says. `source`: system identifier and database; `order`: the flags that decide what is written.
 
     `tables`: chunks planned and recorded, and rows recorded, by label. `state`: running, interrupted or finished; `exit_code` is
     that of a finished one. Times are seconds since 1970.

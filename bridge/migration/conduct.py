@@ -21,7 +21,7 @@ from bridge.lsn import format_lsn
 from bridge.migration import checking, telling
 from bridge.migration import checkpoint as checkpoints
 from bridge.migration.admitting import Examined, examine
-from bridge.migration.attempt import Attempt, Settings
+from bridge.migration.attempt import Attempt, Settings, identity
 from bridge.migration.carrying import Manner, assemble, left_to_read, require_same_source
 from bridge.migration.checkpoint import FINISHED, Checkpoint
 from bridge.migration.held import HeldSnapshot
@@ -103,7 +103,7 @@ def _begin(
         held = HeldSnapshot.take(config.source.url)
         require_same_source(ledger, held)
         if known is not None and settings.checkpoint is not None:
-            known.require(settings.checkpoint, source=held.origins.facts())
+            known.require(settings.checkpoint, source=identity(held))
         return _attempt(order, settings, examined, (ledger, target, embedders, held), migration, console)
     except BaseException:
         if held is not None:

@@ -18,6 +18,7 @@ from bridge.migration import conduct
 from bridge.migration.attempt import Attempt, Settings
 from bridge.migration.order import Order
 from bridge.postgres import connect
+from bridge.sandbox.postgres import SandboxPostgres
 from tests.migrating import Migrator
 
 TABLES = """
@@ -90,6 +91,44 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(migrator: Migrator) -> Non
     report = migrator.report(3, *flags)
     assert report["resumed"]
     assert {one["table"]: one["rows"] for one in report["tables"]} == {"public.users": 100, "public.orders": 400}
+
+
+def test_an_engram_that_restarts_meanwhile_ends_up_complete(migrator: Migrator) -> None:
+    """What it forgets is mended, and written anew so that search finds it, before the migration counts as complete."""
+    process = migrator.start("--batch-size", "10", "--report", "after.json")
+    migrator.until(process, lambda: migrator.recorded() > 100)
+    migrator.engram.kill()
+    migrator.engram.start()
+    assert process.wait(120) == 0, migrator.log.read_text(encoding="utf-8")
+    report = json.loads((migrator.folder / "after.json").read_text(encoding="utf-8"))
+    assert report["writes"]["target_restarts"] == 1
+    assert report["validation"]["clean"]
+    ledger = migrator.ledger()
+    try:
+        assert all(one.complete for one in ledger.search_progress().values()), ledger.search_progress()
+    finally:
+        ledger.close()
+
+
+def test_a_source_that_restarts_ends_it_and_the_same_command_goes_on(tmp_path: Path, own_postgres: SandboxPostgres) -> None:
+    """The snapshot is lost with its connection: what is left is read at a later one, and the report says so."""
+    migrator = Migrator(tmp_path / "m", own_postgres.url())
+    try:
+        migrator.sql(TABLES)
+        flags = ["--batch-size", "5", "--parallel-workers", "2"]
+        process = migrator.start(*flags)
+        migrator.until(process, lambda: migrator.recorded() > 50)
+        own_postgres.kill()
+        own_postgres.start()
+        assert process.wait(120) == 1
+        said = migrator.log.read_text(encoding="utf-8")
+        assert "the snapshot that all rows are read from has ended" in said
+        assert "To go on:" in said
+        report = migrator.report(3, *flags)
+        assert report["resumed"]
+        assert [one["rows"] for one in report["tables"]] == [400, 100]
+    finally:
+        migrator.close()
 
 
 def test_a_checkpoint_of_something_else_is_refused(migrator: Migrator) -> None:
