@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 
 from bridge.keeper import GONE, KEYLESS, NO_KEY, NO_KEY_REMEDY
-from bridge.ledger import RESYNC_ASKED, RESYNC_BEHIND, Ledger, known_too
+from bridge.ledger import MIGRATED, RESYNC_ASKED, RESYNC_BEHIND, Ledger, known_too
 from bridge.wiring import Plan, changed_columns, column_facts, links_fact, unfit
 from bridge.workshop import Workshop
 
 logger = logging.getLogger(__name__)
-
-MIGRATED = "migrated_at"
-"""Fact: the newest position at which a one-shot migration has read its rows."""
 
 
 def begin_after_migration(ledger: Ledger, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.fullness import LIMIT, Fullness, crowded, filled
-from bridge.ledger import Generations, Ledger, TableRecord, resyncing
+from bridge.ledger import MIGRATED, Generations, Ledger, TableRecord, resyncing
 from bridge.ledger.rewriting import SearchProgress
 from bridge.lsn import Lsn, format_lsn
 from bridge.models import made_by
@@ -22,6 +22,8 @@ REMEDY = "once it can be carried again: engram-bridge resync {}"
 REMOVED = "engram-bridge add {} carries it again"
 CONSISTENT = "consistent"
 REPAIRED = "repaired"
+
+MIGRATED_ONCE = "migrated once"
 
 PHASES = (
     "new",
@@ -34,6 +36,7 @@ PHASES = (
     "target unreachable",
     "target being compared",
     "target to be compared",
+    MIGRATED_ONCE,
 )
 """All that `Status.phase` can say."""
 
@@ -89,7 +92,8 @@ class Status:
     """Everything, JSON-ready by `as_dict`. Positions as PostgreSQL writes them; seconds, bytes.
 
     `phase`: new, loading, snapshot paused, paused, reading again, catching up; then consistent, or, while that cannot be said of
-    the target as it is now: target unreachable, target being compared, target to be compared (by the next run).
+    the target as it is now: target unreachable, target being compared, target to be compared (by the next run). Of a ledger that
+    no run has followed yet, when all its tables are loaded: migrated once.
     """
 
     ledger: str
@@ -293,6 +297,8 @@ def _phase(tables: list[TableRecord], proven: Lsn, facts: Mapping[str, str]) -> 
         return "snapshot paused" if "snapshot_paused" in facts else "loading"
     if not {table.number for table in carried}.isdisjoint(resyncing(facts)):
         return "reading again"
+    if MIGRATED in facts and "slot" not in facts:
+        return MIGRATED_ONCE
     if any(table.reached > proven for table in carried):
         return "catching up"
     return CONSISTENT

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from bridge.measured import HeartbeatFigures, TableReads
 from bridge.reads import FOREIGN_REASONS, Mode
 from bridge.reconciled import ReconcileFigures
-from bridge.status import Status
+from bridge.status import MIGRATED_ONCE, Status
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "note")
@@ -91,7 +91,10 @@ def troubles(seen: Seen) -> list[Trouble]:
 
 def _bridge(seen: Seen) -> Iterator[Trouble]:
     status = seen.status
-    if status.held_by is None and status.phase != "new":
+    if status.held_by is None and status.phase == MIGRATED_ONCE:
+        what = "the tables were migrated once: what has changed since is not carried, and nobody follows it"
+        yield Trouble("note", "not-followed", what, None, "engram-bridge run, if it is to be followed", "bridge-down")
+    elif status.held_by is None and status.phase != "new":
         what = "no bridge runs: nothing is carried over, and reads go to PostgreSQL once they would be too old"
         yield Trouble("critical", "bridge-down", what, seen.measured, "engram-bridge run", "bridge-down")
     elif status.held_by is not None and not seen.heartbeat.running:

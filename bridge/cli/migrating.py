@@ -66,8 +66,8 @@ def migrate(
         str | None,
         typer.Option(
             "--table-to-space",
-            metavar="TABLE:SPACE,...",
-            help="Other spaces than those named like the tables: users:user_space,orders:order_space.",
+            metavar="PAIRS",
+            help="Other spaces than those named like the tables: users:people,orders:shop.",
             rich_help_panel=MAPPING,
         ),
     ] = None,
@@ -75,8 +75,8 @@ def migrate(
         str | None,
         typer.Option(
             "--text-columns",
-            metavar="TABLE:COLUMN,...;...",
-            help='Columns that are embedded, by default all of text types: "users:name,bio;orders:description". Leaving out '
+            metavar="COLUMNS",
+            help="Columns that are embedded, by default all of text types: users:name,bio;orders:note (in quotes). Leaving out "
             "large ones makes a migration faster.",
             rich_help_panel=MAPPING,
         ),
@@ -107,8 +107,8 @@ def migrate(
         str | None,
         typer.Option(
             "--shards",
-            metavar="TABLE:N,...",
-            help="Spread tables over so many spaces. By default those are that would not fit into one: orders:4.",
+            metavar="PAIRS",
+            help="Spread tables over so many spaces: orders:4. By default those are that would not fit into one.",
             rich_help_panel=MAPPING,
         ),
     ] = None,

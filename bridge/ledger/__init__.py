@@ -10,6 +10,7 @@ from bridge.ledger.migrations import Migration, Migrations
 from bridge.ledger.reconciliations import Reconciliation, Reconciliations
 from bridge.ledger.records import (
     FILLING,
+    MIGRATED,
     RESYNC_ASKED,
     RESYNC_BEHIND,
     RESYNC_LOADING,
@@ -27,6 +28,7 @@ from bridge.ledger.standing import KeyStanding, Standing, Standings, TableStandi
 __all__ = [
     "DEPENDENTS",
     "FILLING",
+    "MIGRATED",
     "RESYNC_ASKED",
     "RESYNC_BEHIND",
     "RESYNC_LOADING",

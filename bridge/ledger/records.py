@@ -9,6 +9,9 @@ from typing import Any
 from bridge.ledger.books import Outcome
 from bridge.lsn import Lsn
 
+MIGRATED = "migrated_at"
+"""Fact: the newest position at which a one-shot migration has read its rows."""
+
 RESYNC_ASKED, RESYNC_BEHIND, RESYNC_LOADING = "asked", "asked behind a barrier", "loading"
 """Values of the fact `resync:<table>`: the table is to be loaded again, at once or when all transactions that run now have ended;
 it is being loaded again. With `@<lsn>` after it, rows are read by key once everything before that position is recorded."""

@@ -19,7 +19,7 @@ from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError, SourceChanged, Transient
 from bridge.frontier import Frontier
-from bridge.ledger import RESYNC_LOADING, Generations, Ledger, TableRecord
+from bridge.ledger import MIGRATED, RESYNC_LOADING, Generations, Ledger, TableRecord
 from bridge.lsn import format_lsn, make_version, parse_lsn
 from bridge.making import MIXED, making_fact, note_makings
 from bridge.mapping import TablePlan
@@ -29,7 +29,6 @@ from bridge.models import settle_models
 from bridge.pool import LanePool
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
-from bridge.restoring import MIGRATED
 from bridge.resyncing import Resyncing
 from bridge.rounds import Rounds
 from bridge.running import LANE_THREADS, add_lanes, in_order, open_spaces

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bridge.config import Config
 from bridge.embedding import Embedders
+from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError, CheckFailed, ConfigError
 from bridge.ledger import Ledger, Migration, Migrations
 from bridge.ledger.migrations import MIGRATE
@@ -32,6 +33,9 @@ from bridge.report import Document, orphan_sentence
 from bridge.wiring import open_embedders, open_ledger, open_target
 
 logger = logging.getLogger(__name__)
+
+PROBES = 3
+"""How often a server that loses writes now and then may fail before it is refused."""
 
 
 def new_id() -> str:
@@ -83,8 +87,12 @@ def _begin(
 ) -> Attempt | Migration:
     config = examined.chosen.config
     target = open_target(config)
-    target.epoch()
-    ledger = open_ledger(config)
+    try:
+        require_sound(target)
+        ledger = open_ledger(config)
+    except BaseException:
+        target.close()
+        raise
     held: HeldSnapshot | None = None
     try:
         ledger.acquire()
@@ -111,6 +119,18 @@ def _begin(
         target.close()
         _give_back(ledger)
         raise
+
+
+def require_sound(target: EngramTarget) -> None:
+    """That a row which is written over gRPC is read over HTTP, and what else everything relies on. Raises CheckFailed."""
+    for _round in range(PROBES):
+        wrong = [behaviour for behaviour, there in target.probe().items() if not there]
+        if not wrong:
+            return
+    raise CheckFailed(
+        f"the server does not do what everything relies on: {', '.join(wrong)}",
+        hint="Check that --target and --grpc lead to the same Engram server, and that its disk is not full.",
+    )
 
 
 def _give_back(ledger: Ledger) -> None:
