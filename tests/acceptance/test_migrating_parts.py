@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,3 +139,30 @@ def test_orphans_are_named_and_the_run_goes_on(migrator: Migrator) -> None:
     assert {(one["constraint"], one["child"], one["parent"]) for one in report["orphans"]["listed"]} == {
         ("orders_user", f"orders_{1000 + n}", f"users_{900 + n}") for n in range(1, 43)
     }
+
+
+def test_the_example_migrates_documents(migrator: Migrator) -> None:
+    """`SELECT id, content, created_at, metadata FROM documents`: one memory a row, with its confidence, why, and whence."""
+    migrator.sql(
+        "create table documents (id int primary key, content text, created_at timestamptz, metadata jsonb)",
+        "insert into documents select n, 'document ' || n, '2024-05-06 07:08:09+00', jsonb_build_object('lang', 'en', 'n', n)"
+        " from generate_series(1, 12) n",
+        "insert into documents values (13, 'without', null, null)",
+    )
+    script = Path(__file__).parents[2] / "examples" / "postgres_migration.py"
+    done = subprocess.run(
+        [sys.executable, str(script), migrator.source, migrator.engram.http, migrator.engram.grpc],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=migrator.folder,
+        env=migrator.environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "13  rows read" in done.stdout
+    row, stamp, when = stored(migrator, "documents", "documents_5")
+    assert row == {"id": 5, "content": "document 5", "created_at": "2024-05-06 07:08:09+00", "metadata": {"lang": "en", "n": 5}}
+    assert (stamp["confidence"], stamp["source"]) == (0.95, "postgres")
+    assert stamp["why"] == "Migrated from authoritative PostgreSQL database"
+    assert str(when).startswith("2024-05-06T07:08:09")
