@@ -406,6 +406,7 @@ def _reconciling(
         lambda counters: recorder.commit([], counters),
         Mender(pool, lambda: loader.version, resync.reload, watch.compare, resync.ending.is_set),
         adopted=shop.adopted,
+        embedders=shop.embedders,
     )
 
 

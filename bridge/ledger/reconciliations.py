@@ -74,9 +74,9 @@ class Reconciliations:
 
     @waits
     def last_ended(self) -> Reconciliation | None:
-        """The newest of the bridge's own rounds that has ended, and not by a failure."""
+        """The newest of the bridge's own rounds that has ended and left no table out."""
         found = self._read(tables.reconciliations.c.ended.is_not(None), limit=KEPT)
-        return next((one for one in found if one.own and one.result is not None and "failed" not in one.result), None)
+        return next((one for one in found if one.own and one.result is not None and one.result.get("whole")), None)
 
     @waits
     def find(self, number: int) -> Reconciliation | None:

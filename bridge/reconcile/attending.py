@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.config import Config
+from bridge.embedding import Embedders
 from bridge.errors import BridgeError, Transient, defect
 from bridge.ledger import Ledger, Reconciliation, Reconciliations, resyncing
 from bridge.ledger.reconciliations import OWN
 from bridge.mapping import Mapping, TablePlan
 from bridge.reconcile.causes import Evidence
 from bridge.reconcile.mending import Mender
+from bridge.reconcile.neighbours import crowded_out
 from bridge.reconcile.orders import Order, order_of
 from bridge.reconcile.pace import Pace
 from bridge.reconcile.round import Round, Stopped
 from bridge.reconcile.tallies import Tallies
+from bridge.reconcile.target_side import TargetSide
 from bridge.validation.attending import open_sides
 from bridge.validation.sides import Sides
 
@@ -33,7 +36,8 @@ class Reconciling:
     """Does rounds, in a thread of its own. `config` may be replaced while it runs.
 
     `mapping`: what is in force now; `ready`: whether it may compare now; `ending`: all is to end; `count` adds to the ledger's
-    counters. `near`: see `Evidence`. Without a `mender` nothing is mended, and without `followed` no stream moves the frontier.
+    counters; `embedders` are the run's models. Without a `mender` nothing is mended, and without `followed` no stream moves the
+    frontier.
     """
 
     config: Config
@@ -45,7 +49,7 @@ class Reconciling:
     mender: Mender | None = None
     followed: bool = True
     adopted: frozenset[str] = frozenset()
-    near: Callable[[Sides, TablePlan, list[str]], set[str]] = lambda _sides, _plan, _keys: set()
+    embedders: Embedders | None = None
     began: float = field(default_factory=time.time)
     _looked: float = 0.0
     _stopping: bool = False
@@ -96,7 +100,7 @@ class Reconciling:
         counted = {f"reconciled_{name}": result[name] for name in ("rows", "memories", "found", "mended")}
         self.count({"reconciled_rounds": 1} | {name: number for name, number in counted.items() if number})
         facts = {name: result[name] for name in ("clean", "rows", "memories", "found", "mended")}
-        level = logging.INFO if result["clean"] else logging.WARNING
+        level = logging.WARNING if result["found"] else logging.INFO
         logger.log(level, "a round of reconciliation has ended", extra={"number": one.number, **facts})
 
     def _round(self, one: Reconciliation, order: Order, began: float) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class Reconciling:
             return self._must_stop(one, plans)
 
         budget, epoch = self.config.reconcile, self._epoch()
-        with open_sides(self.config, self.ledger, mapping) as sides:
+        with open_sides(self.config, self.ledger, mapping, embedders=self.embedders) as sides:
             sides.ending = stop
             round_ = Round(
                 sides,
@@ -120,7 +124,7 @@ class Reconciling:
                 at_target=Pace(budget.memories_per_second, budget.target_share, stop),
                 stop=stop,
                 save=lambda position: Reconciliations(self.ledger).at(one.number, position),
-                evidence=lambda _space, counted, strangers: self._evidence(sides, counted, strangers),
+                evidence=lambda side: self._evidence(sides, side),
                 mender=self.mender,
                 followed=self.followed,
                 learn=self.mender is not None,
@@ -162,9 +166,13 @@ class Reconciling:
         epochs = self.ledger.epochs()
         return epochs[-1][0] if epochs else None
 
-    def _evidence(self, sides: Sides, counted: int, strangers: int) -> Evidence:
+    def _evidence(self, sides: Sides, side: TargetSide) -> Evidence:
         epochs, last = self.ledger.epochs(), Reconciliations(self.ledger).last_ended()
         since = last.began if last is not None and last.began is not None else 0.0
-        restarted = len(epochs) > 1 and epochs[-1][1] > since
-        capacity = self.config.target.capacity
-        return Evidence(restarted, counted, capacity, strangers, lambda plan, keys: self.near(sides, plan, keys))
+        return Evidence(
+            restarted=len(epochs) > 1 and epochs[-1][1] > since,
+            counted=side.counted,
+            capacity=self.config.target.capacity,
+            strangers=side.strangers,
+            near=lambda plan, keys: crowded_out(sides, side.space, plan, keys, side.strange),
+        )

@@ -62,7 +62,7 @@ class Round:
     at_target: Pace
     stop: Callable[[], bool]
     save: Callable[[dict[str, Any]], None]
-    evidence: Callable[[str, int, int], Evidence]
+    evidence: Callable[[TargetSide], Evidence]
     mender: Mender | None = None
     followed: bool = True
     learn: bool = True
@@ -191,7 +191,7 @@ class Round:
         found = self._settled(label, ids, side.look, passed)
         self.at_target.wait(len(ids) / self.at_target.rate)
         side.strangers += sum(kind == FOREIGN for kind in found.values())
-        evidence = self.evidence(side.space, side.counted, side.strangers)
+        evidence = self.evidence(side)
         causes: dict[str, str | None] = {}
         for plan in side.plans:
             mine = {owner[1]: memory_id for memory_id in found if (owner := owners[memory_id]) and owner[0] is plan}

@@ -29,6 +29,9 @@ KINDS = {
 }
 """What can be found, and what it means. The first three lie between PostgreSQL and the ledger, the others in Engram."""
 
+STOPPED = "stopped"
+"""Why a table is skipped that nobody expects anything of; a round without it is whole all the same."""
+
 NAMED = 200
 """Findings that are named in a result; the others are counted."""
 
@@ -103,6 +106,7 @@ class Tallies:
         found = sum(one.found for one in self.tables.values())
         return {
             "clean": all(one.clean for one in self.tables.values()),
+            "whole": all(one.skipped in ("", STOPPED) for one in self.tables.values()),
             "repair": repair,
             "began": began,
             "ended": ended,

@@ -87,6 +87,11 @@ class TargetSide:
             looks[memory_id] = Look(mark, () if kind is None else (kind,))
         return looks, fence
 
+    def strange(self, memory_id: str) -> bool:
+        """The ledger expects no memory of this id here."""
+        known = self._known([memory_id]).get(memory_id)
+        return known is None or not known[2].live
+
     def owner(self, memory_id: str) -> tuple[TablePlan, str] | None:
         """The table and the key that an id is of: of the one that knows it, else of the one that it looks like."""
         known = self._known([memory_id]).get(memory_id)
