@@ -21,7 +21,7 @@ from bridge.config import Config, Target
 from bridge.console import QUIET_SECONDS
 from bridge.console import console as make_console
 from bridge.cutover import me
-from bridge.errors import ConfigError, LedgerHeld
+from bridge.errors import BridgeError, ConfigError, LedgerHeld
 from bridge.explain import nearest
 from bridge.ledger import FILLING, RETIRED, SERVING, Ledger, Migration, Migrations
 from bridge.wiring import open_target
@@ -77,7 +77,7 @@ def rollback(
                 _confirm(settings, deed, yes=yes)
             began = time.time()
             if acts:
-                deed.carry_out()
+                _carry_out(deed)
             elif not dry_run:
                 deed.rehearse()
             made = Made(began, time.time(), acts, looked=not dry_run)
@@ -89,6 +89,14 @@ def rollback(
     finally:
         book.close()
     return int(found["exit_code"])
+
+
+def _carry_out(deed: Any) -> None:
+    try:
+        deed.carry_out()
+    except BridgeError:
+        make_console(stderr=True).print("broken off; what is done is recorded, and the same command goes on", style="yellow")
+        raise
 
 
 def _from_the_ledger(deed: Any) -> None:
@@ -162,6 +170,8 @@ def _settings(config: Path | None, engram: tuple[str | None, str | None], locati
 
 def _places(migration_id: str, report: Path | None, id_map: Path | None, *, acts: bool) -> tuple[Path | None, Path | None]:
     """Where report and map of ids are left: tried before anything is done. Raises ConfigError."""
+    if report is not None and report.suffix in (".html", ".htm"):
+        raise ConfigError("the report of a rollback is JSON or text", hint="Name a file that ends in .json or .txt.")
     name = "rollback-" + re.sub(r"[^A-Za-z0-9._-]", "_", migration_id)
     places = (report or (Path(f"{name}.json") if acts else None), id_map or (Path(f"{name}.csv") if acts else None))
     for place in places:
@@ -230,7 +240,8 @@ def migrations(
     book = _book(config, ledger)
     try:
         chosen = [_known(book, migration_id)] if migration_id is not None else Migrations(book).all()
-        rows = _rows(book, chosen)
+        counts = Migrations(book).counts()
+        rows = _rows(book, chosen, counts)
         if id_map is not None:
             count = write_id_map(book, chosen[0], id_map)
             make_console(stderr=True).print(Text(f"{id_map}: {count:,} ids"))
@@ -239,12 +250,14 @@ def migrations(
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
-        _show(rows)
+        _show(rows, sum(live for (number, _table), (live, _gone) in counts.items() if number == 0))
     return 0
 
 
-def _rows(book: Ledger, chosen: list[Migration]) -> list[dict[str, Any]]:
-    counts = Migrations(book).counts()
+Counts = dict[tuple[int, int], tuple[int, int]]
+
+
+def _rows(book: Ledger, chosen: list[Migration], counts: Counts) -> list[dict[str, Any]]:
     labels = {record.number: record.label for record in book.generations(SERVING, FILLING, RETIRED)}
     found = []
     for one in chosen:
@@ -269,7 +282,7 @@ def _time(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+def _show(rows: list[dict[str, Any]], before: int) -> None:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("migration", "by", "began", "ended", "outcome", "memories", "gone", "rolled back"):
         shown.add_column(heading, justify="right" if heading in ("memories", "gone") else "left", overflow="fold")
@@ -286,3 +299,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
             "–" if back is None else back["ended"] or "begun, not ended",
         )
     make_console().print(shown if rows else "nothing has written memories by this ledger yet")
+    if before:
+        make_console().print(f"{before:,} memories were written before ids were kept, and are of no migration")

@@ -17,11 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from bridge.choices import ADDED, REMOVED, RESHARDED, ROLLED_BACK, Choices, choices_of
+from bridge.errors import ConfigError
 from bridge.ledger import books, tables
 from bridge.ledger.ledger import Ledger, begin_again
 from bridge.ledger.numbering import LAST_NUMBER, insert
 from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, RETIRED, SERVING, TableRecord
+
+ROLLBACK = "rollback_"
+"""Fact that a migration is being rolled back, or was: before its number. JSON: began, ended (null: it has not), tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,21 @@ class Generations:
         """Tables that a rollback has taken out are carried again, as if they were new; those that were removed otherwise are not.
 
         What is known of their keys stays: tombstones, and what other migrations have written. It is compared as it is loaded.
+        Raises ConfigError for one whose rollback has not ended.
         """
-        c, t = tables.choices.c, tables.tables.c
+        c, t, f = tables.choices.c, tables.tables.c, tables.facts.c
         with self._ledger.writing() as connection:
+            for name, value in connection.execute(select(f.name, f.value).where(f.name.startswith(ROLLBACK, autoescape=True))):
+                rollback = json.loads(value)
+                under_way = sorted(set(labels) & set(rollback["tables"])) if rollback["ended"] is None else []
+                if under_way:
+                    number = int(name.removeprefix(ROLLBACK))
+                    m = tables.migrations.c
+                    migration = connection.execute(select(m.id).where(m.number == number)).scalar()
+                    raise ConfigError(
+                        f"{under_way[0]} is being rolled back",
+                        hint=f"Run `engram-bridge rollback --migration-id {migration}` to its end first.",
+                    )
             rows = connection.execute(select(c.label, c.detail).where(c.verb == REMOVED)).all()
             for label in [label for label, detail in rows if label in labels and ROLLED_BACK in json.loads(detail)]:
                 connection.execute(delete(tables.choices).where(c.label == label, c.verb == REMOVED))

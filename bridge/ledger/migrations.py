@@ -17,6 +17,7 @@ from sqlalchemy import Row, delete, func, select, update
 from bridge.errors import ConfigError
 from bridge.gate import Entry
 from bridge.ledger import books, tables
+from bridge.ledger.generations import ROLLBACK
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.patience import waits
 
@@ -139,7 +140,7 @@ class Migrations:
 
 def rollback_fact(number: int) -> str:
     """The fact that a migration is being rolled back, or was."""
-    return f"rollback_{number}"
+    return f"{ROLLBACK}{number}"
 
 
 def _migration(row: Row[Any]) -> Migration:
