@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from bridge import config as configuration
 from bridge.wiring import open_target
 from tests.migrating import Migrator
+
+PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
 
 SCHEMA = (
     "create schema app",
@@ -144,3 +148,29 @@ def test_a_migration_that_was_broken_off_is_taken_back(migrator: Migrator) -> No
     migrator.migrate(*flags)
     assert len(of(held(migrator), "broken")) == 80 + 4001
     assert of(held(migrator), "stage-1") == stage_1
+
+
+def test_a_run_on_the_ledger_follows_what_is_left_and_keeps_away_what_came_back(migrator: Migrator) -> None:
+    """After a restart of Engram, which brings the stage back that was taken back: `run` carries the other one, and forgets it."""
+    migrator.migrate("--tables", "users,orders", "--migration-id", "stage-1")
+    migrator.migrate("--tables", "app.logs", "--migration-id", "stage-2")
+    rollback(migrator, "stage-2")
+    migrator.engram.kill()
+    migrator.engram.start()
+    assert len(of(held(migrator), "stage-2")) == 50, "the sandbox should have the real server's bad habit"
+    slot = f"rollback_{os.urandom(4).hex()}"
+    document = {
+        "source": {"url": migrator.source, "slot": slot, "publication": slot, "plugin": PLUGIN},
+        "target": {"http": migrator.engram.http, "grpc": migrator.engram.grpc},
+        "ledger": "engram-bridge.db",
+        "exclude": ["marks"],
+    }
+    (migrator.folder / "bridge.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    migrator.sql("insert into users values (90, 'new', '2026-01-01')", "insert into app.logs values ('2026-01-01', 90, 'new')")
+    done = command(migrator, "run", "--until-caught-up")
+    assert done.returncode == 0, done.stderr
+    after = held(migrator)
+    assert not [name for name in after if name.startswith("app_logs/")]
+    assert "users/users_90" in after
+    down = command(migrator, "down", "--yes")
+    assert down.returncode == 0, down.stderr
