@@ -82,6 +82,11 @@ class Migrator:
             assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")
             time.sleep(0.05)
 
+    def loaded(self) -> list[str]:
+        """Tables that the log of all starts says are loaded, in that order."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line.rpartition("table=")[2] for line in lines if "a table is loaded" in line]
+
     def ledger(self) -> Ledger:
         """The ledger, to read. Close it."""
         return Ledger(str(self.folder / "engram-bridge.db"))
