@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from bridge.cli import app
+from bridge.cli.migrating import app as migrate_app
 from bridge.config import Config
 from bridge.explain import Key, keys
 from bridge.gates import COMMON, OWN, Gate
@@ -92,6 +93,20 @@ def test_commands_exist(document: Path) -> None:
             if word.startswith("-"):
                 option = word.partition("=")[0]
                 assert option in known, f"{document.name}: engram-bridge {' '.join(words)}: there is no {option}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_flags_of_migrations_exist(document: Path) -> None:
+    """The same of `migrate-postgresql …`, in prose and in blocks, over several lines too."""
+    text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+    known = {
+        option
+        for parameter in typer.main.get_command(migrate_app).params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    for command in re.findall(r"(?:`|\$ |&& )migrate-postgresql ([^`\n&|#]+)", text):
+        for option in re.findall(r"(?<!\S)(--[\w-]+)", command):
+            assert option in known | {"--help"}, f"{document.name}: migrate-postgresql {command}: there is no {option}"
 
 
 def test_every_gate_has_its_entry_in_the_runbook() -> None:
