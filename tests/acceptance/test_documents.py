@@ -44,7 +44,7 @@ STORIES = {
         "docs/reconciliation.md",
         "docs/ledger.md",
     ),
-    "migrations": ("docs/strategies.md",),
+    "migrations": ("docs/strategies.md", "docs/migration-report.md"),
 }
 """Which story runs the commands of which documents."""
 
@@ -345,7 +345,7 @@ def test_migrations_go_as_the_strategies_say(tmp_path: Path, own_postgres: Sandb
         for statement in (*SHOP, "grant select on customers, orders to bridge"):
             connection.execute(statement.encode())
     by_heading: dict[str, list[Command]] = {}
-    for command in told("docs/strategies.md"):
+    for command in (*told("docs/strategies.md"), *told("docs/migration-report.md")):
         by_heading.setdefault(command.heading, []).append(command)
     trial = [free_port(), free_port()]
     for number, wanted in enumerate(by_heading.values()):
@@ -355,7 +355,9 @@ def test_migrations_go_as_the_strategies_say(tmp_path: Path, own_postgres: Sandb
             page = free_port()
             replaced = {
                 "127.0.0.1:15432": f"127.0.0.1:{own_postgres.port}",
+                "reader@localhost/shop": f"bridge@127.0.0.1:{own_postgres.port}/shop",
                 "127.0.0.1:7432": engram.http.removeprefix("http://"),
+                "localhost:7432": engram.http.removeprefix("http://"),
                 "127.0.0.1:8432": f"127.0.0.1:{page}",
                 "--port 7433 --grpc-port 50052": f"--port {trial[0]} --grpc-port {trial[1]}",
                 "127.0.0.1:7433": f"127.0.0.1:{trial[0]}",

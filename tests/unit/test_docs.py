@@ -109,6 +109,14 @@ def test_flags_of_migrations_exist(document: Path) -> None:
             assert option in known | {"--help"}, f"{document.name}: migrate-postgresql {command}: there is no {option}"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_prompts_stand_in_console_blocks(document: Path) -> None:
+    """Only those are run by `tests/acceptance/test_documents.py`."""
+    text = document.read_text(encoding="utf-8")
+    for kind, block in re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE):
+        assert kind == "console" or not re.search(r"^ *\$ ", block, flags=re.MULTILINE), f"{document.name}: {block}"
+
+
 def test_every_gate_has_its_entry_in_the_runbook() -> None:
     """Who is sent there by a gate finds it."""
     for name in (*COMMON, *OWN):

@@ -19,19 +19,16 @@ from bridge.errors import CheckFailed
 from bridge.migration import checkpoint
 from bridge.migration.checkpoint import usable
 
+ADDRESSES = "--source postgresql://h/d --target http://h:1 "
 GUIDE = (
     "--source 'postgresql://user:pass@localhost/mydb' --target http://localhost:8080 --batch-size 1000",
-    (
-        "--source postgresql://h/d --target http://h:1 --table-to-space 'users:user_space,orders:order_space,products:product_space' "
-        "--text-columns 'users:name,bio,notes;orders:description,comments' --batch-size 5000"
-    ),
+    ADDRESSES + "--table-to-space 'users:user_space,orders:order_space,products:product_space' --batch-size 5000",
+    ADDRESSES + "--text-columns 'users:name,bio,notes;orders:description,comments' --batch-size 5000",
     "--source 'host=h dbname=d' --target http://h:1 --parallel-workers 8 --batch-size 5000 --checkpoint-file pg_migration.json",
-    "--source postgresql://h/d --target http://h:1 --timestamp-column inserted_on --dry-run --validate --no-validate",
-    (
-        "--source postgresql://h/d --target http://h:1 --tables users,orders --skip-edges --memory-space all --single-space "
-        "--embedding-provider minilm --confidence 0.95 --report r.html --migration-id m --since 2026-01-01 --until 2026-02-01 "
-        "--limit 100 --ledger l.db --config c.yaml --json-log"
-    ),
+    ADDRESSES + "--timestamp-column inserted_on --dry-run --validate --no-validate",
+    ADDRESSES + "--tables users,orders --skip-edges --memory-space all --single-space --embedding-provider minilm",
+    ADDRESSES + "--confidence 0.95 --report r.html --migration-id m --since 2026-01-01 --until 2026-02-01 --limit 100",
+    ADDRESSES + "--ledger l.db --config c.yaml --json-log",
 )
 """The commands of the guide, but for the hosts, and every other flag that is promised."""
 
