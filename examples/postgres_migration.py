@@ -36,6 +36,7 @@ def migrate(source: str, target: str, grpc: str = "", ledger: str = "documents.d
         document = conduct.report(attempt, validate=True, ending=nobody_interrupts)
     finally:
         attempt.carrying.close()
+    assert document is not None, "nobody interrupts"
     print(render_text(document))
     return document["exit_code"]
 

@@ -367,10 +367,10 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
     else:
         try:
             begun.run(ending)
-            if not begun.ended:
+            document = conduct.report(begun, validate=validate, ending=ending) if begun.ended else None
+            if document is None:
                 _tell_resume(settings.command)
                 return 1
-            document = conduct.report(begun, validate=validate, ending=ending)
         except BridgeError:
             _tell_resume(settings.command)
             raise

@@ -149,6 +149,9 @@ def _known(ledger: Ledger, order: Order, settings: Settings, known: Checkpoint |
         return migrations.find(known.migration_id)
     open_ones = [one for one in migrations.all() if one.kind == MIGRATE and one.ended is None]
     if settings.migration_id is not None:
+        same = migrations.find(settings.migration_id)
+        if same is not None and same.kind != MIGRATE:
+            raise ConfigError(f"the id {settings.migration_id!r} is that of a `run` on this ledger", hint="Name another one.")
         return next((one for one in open_ones if one.id == settings.migration_id), None)
     return next((one for one in reversed(open_ones) if one.detail.get("order") == order.as_dict()), None)
 
@@ -194,8 +197,11 @@ def _attempt(
     )
 
 
-def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Document:
-    """Check what was carried, and keep what came of it: the migration is complete. Raises what a check can fail of."""
+def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Document | None:
+    """Check what was carried, and keep what came of it: the migration is complete. Raises what a check can fail of.
+
+    None when it was to end before all was checked: then nothing is kept, and the same command checks again.
+    """
     counted = telling.count(attempt)
     labels = attempt.examined.chosen.labels
     carrying = attempt.carrying
@@ -208,6 +214,8 @@ def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Docu
     if validate and counted:
         name = f"migration {attempt.migration.id}"
         found = checking.validate(carrying, list(counted), name, earlier=attempt.earlier, ending=ending.is_set)
+    if ending.is_set():
+        return None
     verdict = telling.judge(attempt, counted, found)
     document = telling.document_of(attempt, counted, verdict, references, found)
     Migrations(attempt.carrying.ledger).end(attempt.number, document)

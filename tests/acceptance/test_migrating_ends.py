@@ -67,6 +67,7 @@ def test_damage_between_load_and_check_is_in_the_exit_code(migrator: Migrator, d
         document = conduct.report(begun, validate=True, ending=threading.Event())
     finally:
         begun.carrying.close()
+    assert document is not None
     assert (document["exit_code"], document["outcome"]) == (code, outcome)
     validation: Any = document["validation"]
     assert {one["id"] for one in validation["findings"]} == {f"orders_{number}" for number in range(1, damaged + 1)}
@@ -206,5 +207,6 @@ def test_it_shows_what_workers_do_and_all_read_one_snapshot(migrator: Migrator) 
     finally:
         begun.carrying.close()
     assert seen[0] == 3
+    assert document is not None
     assert document["exit_code"] == 0
     assert {one["table"]: one["rows"] for one in document["tables"]} == {"public.users": 100, "public.orders": 400}

@@ -14,6 +14,7 @@ import pytest
 from bridge import config as configuration
 from bridge.memories import split_content
 from bridge.wiring import open_target
+from tests.embedding_endpoint import EmbeddingEndpoint
 from tests.migrating import Migrator
 
 TABLES = """
@@ -139,6 +140,31 @@ def test_orphans_are_named_and_the_run_goes_on(migrator: Migrator) -> None:
     assert {(one["constraint"], one["child"], one["parent"]) for one in report["orphans"]["listed"]} == {
         ("orders_user", f"orders_{1000 + n}", f"users_{900 + n}") for n in range(1, 43)
     }
+
+
+def test_what_was_rolled_back_can_be_migrated_again(migrator: Migrator) -> None:
+    """The second migration takes the tables in again, under its own id."""
+    migrator.migrate("--tables", "users,orders", "--migration-id", "first", "--table-to-space", "users:people")
+    migrator.bridge("rollback", "--migration-id", "first", "--yes")
+    again = migrator.migrate("--migration-id", "second")
+    assert counts(again, "loaded") == {"users": 40, "orders": 80, "countries": 5, "log": 10}
+    _row, stamp, _when = stored(migrator, "people", "users_7")
+    assert stamp["migration"] == "second"
+
+
+def test_a_model_of_its_own_and_a_table_too_large_for_a_space(migrator: Migrator) -> None:
+    """The model is sent the chosen columns alone, and is kept with the tables; a table that would not fit is spread unasked."""
+    config = migrator.folder / "small.yaml"
+    config.write_text("target: {limit: 30, capacity: 40}\n", encoding="utf-8")
+    with EmbeddingEndpoint() as endpoint:
+        model = ["--embedding-provider", f"{endpoint.url}/v1/embeddings", "--text-columns", "users:name,bio"]
+        report = migrator.migrate("--config", str(config), *model, "--tables", "users")
+        assert [one["spaces"] for one in report["tables"]] == [["users-0", "users-1"]]
+        assert counts(report, "loaded") == {"users": 40}
+        sent = {text for call in endpoint.calls for text in call}
+        assert "name: user 7 | bio: bio 7" in sent
+        assert not [text for text in sent if "secret" in text]
+        assert json.loads(migrator.bridge("validate", "--json").stdout)["clean"]
 
 
 def test_the_example_migrates_documents(migrator: Migrator) -> None:
