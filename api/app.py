@@ -22,6 +22,7 @@ from api.ledger import LedgerReads, ledger_reads
 from api.paths import RawPaths
 from api.postgres import PostgresReads
 from api.proxy import Proxy
+from api.reloading import Again, following
 from api.search import Searches
 from api.semantic import Semantic
 from api.tables import Tables
@@ -40,9 +41,10 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 
 
-def create_app(settings: Config) -> FastAPI:
+def create_app(settings: Config, again: Again | None = None) -> FastAPI:
     """The read side of this configuration; its ledger must be there. Raises ConfigError for one that strangers could use.
 
+    `again`: how SIGHUP is followed, where the process is this application's own.
     `app.state` has what routes need: `proxy`, `access`, `tenants`, `settings`, `counting`; `ledger` and `serving` for threads.
     """
     require_safe(settings.serve)
@@ -56,6 +58,7 @@ def create_app(settings: Config) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.again = again
     app.state.access = Access(settings.serve)
     app.state.tenants = tenants = Tenants({name: table.tenant for name, table in settings.tables.items()})
     app.state.narrowing = tenants if tenants.in_use else None
@@ -122,6 +125,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         encoders = Encoders(settings, deadline=serve.engram_deadline)
         stack.push_async_callback(encoders.close)
         app.state.searches = Searches(app.state.proxy, Semantic(app.state.proxy, encoders), Textual(app.state.proxy))
+        if app.state.again is not None:
+            await stack.enter_async_context(following(app, app.state.again))
         yield
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.postgres import Question, question_of
@@ -57,6 +57,12 @@ class Tables:
         self._making: asyncio.Task[None] | None = None
         self._next = 0.0
         self._failed = False
+
+    def follow(self, settings: Config) -> None:
+        """What the configuration promises is other now, of tables that it named before."""
+        self._settings = settings
+        tables = {table.label: replace(table, options=self._options(table.label)) for table in self.all()}
+        self._by_name = {table.name: table for table in tables.values()} | tables
 
     def find(self, name: str) -> Carried | None:
         """The table of that name: `users` in public, or `schema.table`."""

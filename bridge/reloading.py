@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from bridge.config import Config
 from bridge.config_cutover import Cutover
 from bridge.config_sections import Reconcile
+from bridge.differences import changed_keys
 from bridge.errors import BridgeError
 from bridge.running import Bridge
 
@@ -71,8 +71,7 @@ def reload(bridge: Bridge, read: Callable[[], Config]) -> None:
     except BridgeError as error:
         logger.error("the configuration was not read again: %s", error, extra={"hint": error.hint})
         return
-    before, after = _flat(bridge.config.model_dump()), _flat(fresh.model_dump())
-    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    changed = changed_keys(bridge.config, fresh)
     now = [path for path in changed if path in CHANGEABLE]
     for apply in dict.fromkeys(CHANGEABLE[path] for path in now):
         apply(bridge, fresh)
@@ -90,14 +89,3 @@ def _merged(config: Config, fresh: Config, paths: list[str]) -> Config:
         inner = getattr(config, section).model_copy(update={name: getattr(getattr(fresh, section), name)})
         config = config.model_copy(update={section: inner})
     return config
-
-
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{above}{name}"
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{path}.")
-        else:
-            flat[path] = value
-    return flat

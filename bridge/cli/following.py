@@ -78,7 +78,7 @@ def run(
         return 0
     options = again_as(config, source, target, ledger, verbose=verbose, log_format=log_format)
     try:
-        with Beside(options) if serve else contextlib.nullcontext():
+        with Beside(options) if serve else contextlib.nullcontext() as beside:
             _follow(
                 bridge,
                 ending,
@@ -86,6 +86,7 @@ def run(
                 until_caught_up=until_caught_up,
                 again=again,
                 read=lambda: load(config, source, target, ledger),
+                beside=beside,
             )
     finally:
         bridge.stop()
@@ -133,8 +134,9 @@ def _follow(
     until_caught_up: bool,
     again: threading.Event,
     read: Callable[[], Config],
+    beside: Beside | None,
 ) -> None:
-    """Until it is to end. `again`: the configuration is to be read again, by `read`."""
+    """Until it is to end. `again`: the configuration is to be read again, by `read`, and by the proxy beside it."""
     from bridge.reloading import reload
 
     bridge.start()
@@ -145,6 +147,8 @@ def _follow(
             if again.is_set():
                 again.clear()
                 reload(bridge, read)
+                if beside is not None:
+                    beside.reload()
             view.update()
             ending.wait(0.25)
 

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -29,7 +30,9 @@ from bridge.cli.options import (
     load,
 )
 from bridge.config import Config
+from bridge.config_serving import Serve
 from bridge.console import console as make_console
+from bridge.errors import BridgeError
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +60,27 @@ def serve(
 ) -> int:
     """Answer reads: from Engram what is proven right and new enough, from PostgreSQL everything else."""
     logs.set_up(log_format, verbose=verbose, console=make_console(stderr=True))
-    settings = _chosen(load(config, source, target, ledger), host, port, workers, behind_proxy=behind_proxy)
+    read = partial(_read, config, source, target, ledger, host, port, workers, behind_proxy=behind_proxy)
+    settings = read()
     require_serving(settings)
     existing_ledger(settings).close()
-    _run(settings, log_format, verbose=verbose, with_parent=with_parent)
+    _run(settings, read, log_format, verbose=verbose, with_parent=with_parent)
     return 0
+
+
+def _read(
+    config: Path | None,
+    source: str | None,
+    target: str | None,
+    ledger: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    *,
+    behind_proxy: bool,
+) -> Config:
+    """The configuration with what the flags say. Raises ConfigError."""
+    return _chosen(load(config, source, target, ledger), host, port, workers, behind_proxy=behind_proxy)
 
 
 def require_serving(settings: Config) -> None:
@@ -78,13 +97,12 @@ def _chosen(settings: Config, host: str | None, port: int | None, workers: int |
     return settings.model_copy(update={"serve": settings.serve.model_copy(update=update)})
 
 
-def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_parent: bool) -> None:
+def _run(settings: Config, read: Callable[[], Config], log_format: logs.LogFormat, *, verbose: bool, with_parent: bool) -> None:
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     given = settings.serve
     server = uvicorn.Config(
-        partial(_application, settings, log_format, verbose=verbose),
+        partial(_application, settings, read, log_format, verbose=verbose),
         factory=True,
         host=given.host,
         port=given.port,
@@ -98,6 +116,7 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
         proxy_headers=given.behind_proxy,
         ssl_certfile=given.tls_certificate,
         ssl_keyfile=given.tls_key,
+        ssl_context_factory=_tls if given.tls_certificate is not None else None,
         timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=SLOWEST_START,
     )
@@ -106,24 +125,51 @@ def _run(settings: Config, log_format: logs.LogFormat, *, verbose: bool, with_pa
         _end_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn takes them, and raises them once more when it has ended
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens to it, also in processes that are made from here
     scheme = "https" if given.tls_certificate is not None else "http"
     logger.info("the proxy listens", extra={"address": f"{scheme}://{given.host}:{listening.getsockname()[1]}"})
     if given.workers > 1:
-        Multiprocess(server, sockets=[listening]).run()
+        with extra("serve"):
+            from api.workers import Workers
+        Workers(server, sockets=[listening]).run()
     else:
         uvicorn.Server(server).run(sockets=[listening])
 
 
-def _application(settings: Config, log_format: logs.LogFormat, *, verbose: bool) -> Any:
+_CONTEXTS: list[ssl.SSLContext] = []
+"""What new connections of this process are encrypted by."""
+
+
+def _tls(_server: Any, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Called in each process that answers."""
+    _CONTEXTS.append(make())
+    return _CONTEXTS[-1]
+
+
+def _certificate(given: Serve) -> None:
+    """Have new connections use the files as they are now. Raises OSError, and changes nothing then."""
+    if given.tls_certificate is not None and _CONTEXTS:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(given.tls_certificate, given.tls_key)
+        for context in _CONTEXTS:
+            context.load_cert_chain(given.tls_certificate, given.tls_key)
+
+
+def _application(settings: Config, read: Callable[[], Config], log_format: logs.LogFormat, *, verbose: bool) -> Any:
     """Called in each process that answers; one that was spawned has no log yet."""
     from api.app import create_app
+    from api.reloading import Again, merge
 
     if logs.recent() is None:
         logs.set_up(log_format, verbose=verbose)
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         _end_after(supervisor.join)
-    return create_app(settings)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        settings = merge(settings, read())  # a worker that is started again is like the others, who have followed since
+    except BridgeError as error:
+        logger.warning("the configuration of the start counts: %s", error, extra={"hint": error.hint})
+    return create_app(settings, Again(read, _certificate))
 
 
 def _end_with_parent() -> None:
@@ -174,6 +220,12 @@ class Beside:
         if process is not None and process.stdin is not None:
             process.stdin.close()
         self._thread.join()
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGHUP)
 
     def _watch(self) -> None:
         while not self._ending.is_set():

@@ -10,10 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
 import psycopg
+import yaml
 
 from bridge.reads import Mode
 from bridge.sandbox.postgres import SandboxPostgres
@@ -28,9 +31,19 @@ SOME = "insert into items select g, 0 from generate_series(1, 40) g"
 class Served:
     """A client of a process that serves, as soon as that says where it listens."""
 
-    def __init__(self, rig: Rig, address: str) -> None:
+    def __init__(self, rig: Rig, address: str, pid: int = 0, log: Path | None = None) -> None:
         self.client = httpx.Client(base_url=address, timeout=30.0)
+        self.pid = pid
         self._rig = rig
+        self._log = log
+
+    def said(self, text: str, times: int, timeout: float = 60.0) -> None:
+        """Until its log has it so often."""
+        assert self._log is not None
+        end = time.monotonic() + timeout
+        while self._log.read_text().count(text) < times:
+            assert time.monotonic() < end, self._log.read_text()
+            time.sleep(0.05)
 
     def get(self, key: int, **headers: str) -> httpx.Response:
         """One item."""
@@ -72,7 +85,7 @@ def serving(rig: Rig, *options: str) -> Iterator[Served]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
-        served = Served(rig, address)
+        served = Served(rig, address, process.pid, log)
         served.until("200")
         yield served
         served.client.close()
@@ -190,3 +203,86 @@ def test_a_mode_is_effective_everywhere_at_once(make_rig: MakeRig) -> None:
             shares.append({key for key, answer in answers.items() if answer.headers.get("x-fallback-reason") == "share"})
         assert shares[0] == shares[1] == shares[2]
         assert 10 < len(shares[0]) < 38
+
+
+@contextlib.contextmanager
+def connections(served: Served, number: int = 40) -> Iterator[list[httpx.Client]]:
+    """So many connections at once that every process of a proxy has some of them."""
+    workers = psutil.Process(served.pid).children()
+    assert len(workers) >= 2
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(httpx.Client(base_url=served.client.base_url, timeout=30.0)) for _ in range(number)]
+        with ThreadPoolExecutor(number) as pool:
+            list(pool.map(lambda client: client.get("/v1/items/1"), clients))
+        port = served.client.base_url.port
+        holding = [
+            sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in worker.net_connections())
+            for worker in workers
+        ]
+        assert sum(count > 0 for count in holding) >= 2, holding
+        yield clients
+
+
+def test_a_mode_is_effective_in_all_processes_of_a_proxy_within_a_second(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.sql(ITEMS, SOME)
+    rig.start()
+    rig.wait_until_proven()
+    with serving(rig, "--workers", "2") as served, connections(served) as clients:
+        for mode, by in (
+            (Mode.ENGRAM, "engram"),
+            (Mode.POSTGRES, "postgres"),
+            (Mode.ENGRAM, "engram"),
+            (Mode.SHADOW, "postgres"),
+        ):
+            route(rig.ledger_location, "public.items", mode, 100)
+            time.sleep(1.0)
+            answers = [client.get("/v1/items/1") for client in clients]
+            reasons = {answer.headers.get("x-fallback-reason") for answer in answers} - {"stale", "engram-slow"}
+            assert {answer.status_code for answer in answers} == {200}
+            assert by in {answer.headers["x-served-by"] for answer in answers}
+            assert reasons <= {None if by == "engram" else mode.value if mode is Mode.SHADOW else "mode"}
+
+
+def test_sighup_is_followed_by_all_processes(make_rig: MakeRig) -> None:
+    """Tokens and promises are taken over without a new start; a mistake in the file changes nothing, and nothing is ended."""
+    rig = make_rig()
+    rig.sql(ITEMS, SOME)
+    rig.start()
+    rig.wait_until_proven()
+    route(rig.ledger_location, "public.items", Mode.ENGRAM, 100)
+    before = rig.file.read_text(encoding="utf-8")
+    document = yaml.safe_load(before)
+    token = "0123456789abcdef0123"
+    document["serve"] = {"read_token": token, "max_staleness": 0.001, "postgres_connections": 7}
+    with serving(rig, "--workers", "2") as served, connections(served) as clients:
+
+        def statuses(**headers: str) -> set[int]:
+            return {client.get("/v1/items/1", headers=headers).status_code for client in clients}
+
+        def until(expected: set[int], **headers: str) -> None:
+            end = time.monotonic() + 30
+            while (found := statuses(**headers)) != expected:
+                assert time.monotonic() < end, found
+                time.sleep(0.1)
+
+        assert statuses() == {200}
+        workers = {worker.pid for worker in psutil.Process(served.pid).children()}
+        rig.file.write_text("serve: {port: many}", encoding="utf-8")
+        os.kill(served.pid, signal.SIGHUP)
+        served.said("was not read again", 2)
+        assert statuses() == {200}
+        rig.file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        os.kill(served.pid, signal.SIGHUP)
+        until({401})
+        assert statuses(Authorization=f"Bearer {token}") == {200}
+        reasons = {
+            client.get("/v1/items/1", headers={"Authorization": f"Bearer {token}"}).headers.get("x-fallback-reason")
+            for client in clients
+        }
+        assert reasons == {"stale"}
+        served.said("take effect with the next start", 2)
+        rig.file.write_text(before, encoding="utf-8")
+        os.kill(served.pid, signal.SIGHUP)
+        until({200})
+        assert {worker.pid for worker in psutil.Process(served.pid).children()} == workers, "nobody was started again"
