@@ -25,6 +25,7 @@ BENCHES = (
     "reader-wal2json",
     "snapshot",
     "resync",
+    "reconcile",
     "ingest",
     "lag",
     "memory",

@@ -8,7 +8,7 @@ one for `bool`, `bpchar`, `inet` and more, so all but a few known types go throu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -25,19 +25,21 @@ from snapshot.texts import copy_rows
 
 _VERBATIM = frozenset({"int2", "int4", "int8", "oid", "json", "jsonb"})
 _FLOATS = frozenset({"float4", "float8"})
-_QUOTED = frozenset({"numeric", "money"})
+_QUOTED = frozenset({"numeric", "money", "uuid", "date", "timestamp", "timestamptz"})
+"""Types whose text has nothing in it that JSON would escape."""
+
 _CAST = frozenset({*_VERBATIM, *_FLOATS, "numeric", "text", "varchar", "uuid", "date", "timestamp", "timestamptz"})
 """Types whose cast to text is what their output function writes; it costs a third of `format`."""
 
-MOST_COLUMNS = 400
-"""An expression of many more parts is too deep for the server's stack."""
+ARGUMENTS = 80
+"""A function takes a hundred arguments. A chain of `||` would copy the row once for each of its columns."""
 
 
 def comparable_there(conn: psycopg.Connection[Any], table: Table) -> bool:
     """Whether PostgreSQL can compute the marks of this table's rows."""
     plain = all(base_of(column.type).element is None for column in table.columns)
     encoding = conn.info.parameter_status("server_encoding")
-    return plain and bool(table.columns) and len(table.columns) <= MOST_COLUMNS and encoding != "SQL_ASCII"
+    return plain and bool(table.columns) and encoding != "SQL_ASCII"
 
 
 def read_marks(conn: psycopg.Connection[Any], table: Table, chunk: Chunk) -> Iterator[tuple[Row, int]]:
@@ -61,12 +63,12 @@ def _body(columns: tuple[Column, ...]) -> sql.Composed:
         opening = "," if number else "{"
         parts.append(sql.Literal(f"{opening}{encode_basestring(column.name)}:"))
         parts.append(sql.SQL("coalesce({}, 'null')").format(_value(column)))
-    return sql.SQL("concat({}, '}}')").format(sql.SQL(", ").join(parts)) if len(parts) < 90 else _joined(parts)
+    groups = [_concatenated(parts[start : start + ARGUMENTS]) for start in range(0, len(parts), ARGUMENTS)]
+    return _concatenated([*groups, sql.Literal("}")])
 
 
-def _joined(parts: list[sql.Composable]) -> sql.Composed:
-    """A function takes a hundred arguments."""
-    return sql.SQL("({} || '}}')").format(sql.SQL(" || ").join(parts))
+def _concatenated(parts: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL("concat({})").format(sql.SQL(", ").join(parts))
 
 
 def _value(column: Column) -> sql.Composed:

@@ -7,7 +7,7 @@ once, so nothing has to be narrowed. A row whose mark the ledger does not know y
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psycopg
 
@@ -43,7 +43,6 @@ class SourceSide:
     tally: Tally
     learn: bool = True
     size: int = PAGE
-    _undone: list[tuple[str, str, int]] = field(default_factory=list)
 
     def chunk(self, connection: psycopg.Connection, after: KeyText | None) -> tuple[KeyText | None, list[str]]:
         """Compare the rows behind a key; answers the last key, None after the last chunk, and the keys that differ.
@@ -54,7 +53,7 @@ class SourceSide:
         chunk = next_chunk(connection, table, after, self.size)
         suspects = self._by_mark(connection, chunk) if comparable_there(connection, table) else None
         if suspects is None:
-            suspects = self._by_row(connection, chunk)
+            suspects = self.by_row(connection, chunk)
         return chunk.upto, [key for key in suspects if key not in self.parked]
 
     def whole(self) -> list[str]:
@@ -106,7 +105,8 @@ class SourceSide:
         self.tally.marked += len(found)
         return [key for key, mark in found.items() if known.get(key) != mark]
 
-    def _by_row(self, connection: psycopg.Connection, chunk: Chunk) -> list[str]:
+    def by_row(self, connection: psycopg.Connection, chunk: Chunk) -> list[str]:
+        """The keys of a chunk that differ, by reading its rows; marks that are not known yet are learnt."""
         suspects: list[str] = []
         learnt: list[tuple[str, str, int]] = []
         for page in pages(self._bodies(connection, chunk)):

@@ -137,13 +137,14 @@ def test_a_row_looks_the_same_on_every_way(wide: Wide, data: st.DataObject) -> N
         _check(wide, values, json.loads(encode(copied[str(number)])))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_postgresql_marks_a_row_as_the_bridge_does(wide: Wide, data: st.DataObject) -> None:
     """Law 10: what PostgreSQL hashes by itself, so that no row has to be sent, are the very bytes of the canonical form."""
     rows = data.draw(st.lists(st.tuples(*(st.none() | texts for texts in wide.columns.values())), min_size=2, max_size=6))
     ids = wide.insert(rows)
-    table = replace(wide.table, columns=tuple(one for one in wide.table.columns if base_of(one.type).element is None))
+    plain = tuple(one for one in wide.table.columns if base_of(one.type).element is None)
+    table = replace(wide.table, columns=plain[:1] + plain[1:] * 4)  # more columns than a function takes arguments
     encode = row_encoder(table.columns)
     bounds = Chunk(0, (str(ids[0] - 1),), (str(ids[-1]),))
     with connect(wide.url) as conn:
@@ -152,7 +153,7 @@ def test_postgresql_marks_a_row_as_the_bridge_does(wide: Wide, data: st.DataObje
         read = {row[:1]: mark_of(encode(row)) for row in read_chunk(conn, table, bounds)}
         marked = dict(read_marks(conn, table, bounds))
         alone = {}  # column by column, so that one that differs is named
-        for column in table.columns[1:]:
+        for column in plain[1:]:
             one = replace(table, columns=(table.columns[0], column))
             wanted = {row[:1]: mark_of(row_encoder(one.columns)(row)) for row in read_chunk(conn, one, bounds)}
             alone[column.declared] = dict(read_marks(conn, one, bounds)) == wanted
