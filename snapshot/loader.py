@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 5.0
-SLOW_SECONDS = 30.0
-"""A chunk that takes longer, with the room in the lanes that it waits for, is told."""
+SLOW_SECONDS = 10.0
+"""A chunk's query that takes longer is told."""
 
 PAGE = 2_000
 """Rows of a resync that are compared with the ledger at once."""
@@ -265,15 +265,15 @@ class Loader:
         began = time.monotonic()
         found = _Counted(_ahead(read_chunk(connection, plan.table, chunk, self._only(plan))))
         for put, (key, row, parked) in enumerate(self._to_put(plan, found)):
+            if put == 0 and time.monotonic() - began > SLOW_SECONDS:
+                fields = {"table": plan.table.label, "chunk": chunk.number, "seconds": round(time.monotonic() - began, 1)}
+                logger.warning("a chunk's query took long: the source is busy, or something holds its table", extra=fields)
             if put % ROOM_EVERY == 0 and not self._room():
                 return
             self._put(plan, key, row, token, parked=parked)
         if self._ending.is_set():
             return
         self.pool.wake()
-        if time.monotonic() - began > SLOW_SECONDS:
-            fields = {"table": plan.table.label, "chunk": chunk.number, "seconds": round(time.monotonic() - began, 1)}
-            logger.info("a chunk was read slowly: the source or the target is busy", extra=fields | {"rows": found.rows})
         position = reached(connection) if self.position is None else self.position
         whole = ChunkToken(plan.number, chunk.number, token, position, found.rows)
         token.closed = True

@@ -18,6 +18,7 @@ from bridge.postgres import connect
 from bridge.sandbox import shop
 from bridge.wiring import make_plan, open_target
 from tests.migrating import Migrator
+from tests.schemas import odd
 
 ROWS = 600
 
@@ -108,6 +109,27 @@ def test_the_basic_command_of_the_guide(migrator: Migrator) -> None:
     assert (report["outcome"], report["orphans"]["count"], report["parked"]) == ("ok", 0, [])
     assert report["validation"]["clean"]
     proven(migrator)
+
+
+def test_a_database_of_everything_legal_and_unusual_is_migrated(tmp_path: Path, database: str) -> None:
+    """All types, composite and text keys, cycles, partitions, quoted names, a twin in another schema, a table without a key:
+    that nobody prepared."""
+    odd.create(database, keyless=True)
+    odd.seed(database, 800)
+    migrator = Migrator(tmp_path, database)
+    try:
+        migrator.sql(
+            "insert into keyless.log_lines select '2024-01-01', 'seeded', n % 90 from generate_series(1, 300) n",
+            "insert into keyless.log_lines values (null, null, null), (null, null, null), (null, '', null)",
+        )
+        report = migrator.migrate()
+        tables = {one["table"]: one for one in report["tables"]}
+        assert len(tables) >= 24
+        assert sum(one["edges"] for one in tables.values()) > 200
+        assert (tables["keyless.log_lines"]["rows"], tables["keyless.log_lines"]["loaded"]) == (303, 92)
+        proven(migrator)
+    finally:
+        migrator.close()
 
 
 def test_it_is_installed_under_its_name() -> None:

@@ -179,8 +179,12 @@ def test_wrong_usage_is_two(migrator: Migrator) -> None:
     assert not list(migrator.folder.glob("*.db*"))
 
 
-def test_it_shows_what_workers_do_and_all_read_one_snapshot(migrator: Migrator) -> None:
-    """As many connections as workers, named in pg_stat_activity; what is committed meanwhile is in none of them."""
+def test_it_shows_what_workers_do_and_all_read_one_snapshot(
+    migrator: Migrator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many connections as workers, named in pg_stat_activity; queries that take long are told; what is committed meanwhile is
+    in none of them."""
+    monkeypatch.setattr("snapshot.loader.SLOW_SECONDS", 0.0)
     base = configuration.load(
         None, source=migrator.source, target=migrator.engram.http, ledger=str(migrator.folder / "engram-bridge.db")
     )
@@ -207,6 +211,8 @@ def test_it_shows_what_workers_do_and_all_read_one_snapshot(migrator: Migrator) 
     finally:
         begun.carrying.close()
     assert seen[0] == 3
+    slow = [record for record in caplog.records if record.getMessage().startswith("a chunk's query took long")]
+    assert {record.__dict__["table"] for record in slow} == {"public.users", "public.orders"}
     assert document is not None
     assert document["exit_code"] == 0
     assert {one["table"]: one["rows"] for one in document["tables"]} == {"public.users": 100, "public.orders": 400}
