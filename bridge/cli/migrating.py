@@ -369,10 +369,10 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
             begun.run(ending)
             document = conduct.report(begun, validate=validate, ending=ending) if begun.ended else None
             if document is None:
-                _tell_resume(settings.command)
+                _broken_off(begun, "it was interrupted", report)
                 return 1
-        except BridgeError:
-            _tell_resume(settings.command)
+        except BridgeError as error:
+            _broken_off(begun, str(error), report)
             raise
         finally:
             begun.carrying.close()
@@ -382,8 +382,17 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
     return int(document["exit_code"])
 
 
-def _tell_resume(command: str) -> None:
-    print(f"not complete; what is done is kept. To go on:\n  {command}", file=sys.stderr)
+def _broken_off(attempt: Any, why: str, report: Path | None) -> None:
+    """Say how it goes on, and write the report that says so to machines."""
+    from bridge.migration.telling import broken_off
+    from bridge.report import write_report
+
+    print(f"not complete; what is done is kept. To go on:\n  {attempt.settings.command}", file=sys.stderr)
+    if report is not None:
+        try:
+            write_report(broken_off(attempt, why), report)
+        except BridgeError as error:
+            logger.error("the report could not be written: %s", error)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from bridge.errors import Transient
 from bridge.migration.advice import advice
 from bridge.migration.attempt import Attempt, tool
 from bridge.migration.orphans import References, TableReferences
@@ -57,6 +58,21 @@ def count(attempt: Attempt) -> dict[str, Counted]:
             parked = len(carrying.ledger.parked_of(plan.number))
             found[label] = Counted(count_rows(connection, plan.table, only), live.get(plan.number, 0), parked, plan.keyless)
     return found
+
+
+def broken_off(attempt: Attempt, why: str) -> Document:
+    """The report of an attempt that came to no end: what is recorded of each table, and why no more. Raises LedgerError."""
+    ledger = attempt.carrying.ledger
+    live: dict[int, int] = {}
+    for (number, _shard), rows in ledger.live_counts().items():
+        live[number] = live.get(number, 0) + rows
+    recorded = {}
+    for label, plan in attempt.carrying.plan.mapping.plans.items():
+        if plan.number in attempt.carrying.numbers:
+            rows, parked = sum(chunk.rows for chunk in ledger.chunks(plan.number) if chunk.done), ledger.parked_of(plan.number)
+            recorded[label] = Counted(rows, live.get(plan.number, 0), len(parked), plan.keyless)
+    said = ["not complete: what is done is kept, and the same command goes on", why]
+    return document_of(attempt, recorded, ("failed", said), References(), None)
 
 
 def judge(attempt: Attempt, counted: Mapping[str, Counted], validation: Mapping[str, Any] | None) -> tuple[Outcome, list[str]]:
@@ -118,7 +134,7 @@ def document_of(
         },
         target={
             "url": carrying.config.target.http,
-            "version": carrying.target.version(),
+            "version": engram_version(attempt),
             "epoch": epochs[-1][0] if epochs else None,
             "capacity": carrying.config.target.capacity,
         },
@@ -217,6 +233,14 @@ def _how_on(attempt: Attempt) -> list[str]:
     return found
 
 
+def engram_version(attempt: Attempt) -> str:
+    """What the server says of itself, if it says anything now."""
+    try:
+        return attempt.carrying.target.version()
+    except Transient:
+        return "unknown"
+
+
 def environment(attempt: Attempt) -> dict[str, str]:
     """What it ran on, and against what."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
@@ -226,6 +250,6 @@ def environment(attempt: Attempt) -> dict[str, str]:
         "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
         "memory": f"{memory / 1e9:.1f} GB",
         "postgresql": attempt.carrying.held.origins.server_version,
-        "engram": attempt.carrying.target.version(),
+        "engram": engram_version(attempt),
         "bridge": metadata.version("engram-bridge"),
     }

@@ -153,6 +153,9 @@ def test_a_run_on_its_ledger_takes_up_what_has_changed(migrator: Migrator) -> No
     spaces = {record.label: record.spaces for record in ledger.tables()}
     ledger.close()
     assert spaces["public.users"] == ("user_memories",)
+    beside = migrator.run()
+    assert beside.returncode == 1
+    assert "this ledger is of a `run`" in beside.stderr
 
 
 def test_killed_and_run_again_it_reads_no_finished_chunk_again(migrator: Migrator) -> None:

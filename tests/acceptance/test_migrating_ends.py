@@ -77,7 +77,7 @@ def test_damage_between_load_and_check_is_in_the_exit_code(migrator: Migrator, d
 def test_interrupted_it_says_how_to_go_on_and_goes_on(migrator: Migrator) -> None:
     """Ctrl-C: what is done is kept, the command to go on with is printed; no password is in it."""
     flags = ["--batch-size", "5", "--parallel-workers", "1", "--checkpoint-file", "c.json"]
-    process = migrator.start(*flags)
+    process = migrator.start(*flags, "--report", "broken.json")
     migrator.until(process, lambda: migrator.recorded() > 30)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 1
@@ -86,6 +86,10 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(migrator: Migrator) -> Non
     assert "--checkpoint-file c.json" in said
     checkpoint = json.loads((migrator.folder / "c.json").read_text(encoding="utf-8"))
     assert checkpoint["state"] == "interrupted"
+    broken = json.loads((migrator.folder / "broken.json").read_text(encoding="utf-8"))
+    assert (broken["outcome"], broken["exit_code"]) == ("failed", 1)
+    assert "it was interrupted" in broken["reasons"]
+    assert 0 < sum(one["rows"] for one in broken["tables"]) < 500
     with psycopg.connect(migrator.source, autocommit=True) as connection:
         left = connection.execute("select count(*) from pg_stat_activity where application_name like 'engram-bridge%'")
         assert left.fetchone() == (0,), "the snapshot is let go"
