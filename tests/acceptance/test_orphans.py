@@ -77,6 +77,12 @@ def test_orphans_are_told_apart_from_what_only_looks_like_them(make_rig: MakeRig
     assert kinds == {"users_777": "unknown to the ledger"}, "nothing refers to this one"
     said = rig.command("orphans", "--tables", "orders").stdout
     assert "Found 43 orphaned foreign keys" in said
+    rig.sql("insert into users values (61, 'u61@x', 'the real one')")
+    rig.catch_up()
+    orders = listed(rig)["tables"]["public.orders"]
+    assert (orders["edges"], orders["orphans"], orders["placeholders"]) == (63, 43, 0), "the real parent replaces a placeholder"
+    (users,) = (one for one in rig.evidence() if one.table == "public.users")
+    assert (users.rows, users.missing, users.wrong) == (61, 0, 0)
 
 
 def _placeholder(rig: Rig, space: str, memory_id: str) -> None:
