@@ -181,7 +181,8 @@ def show(console: Console, result: dict[str, Any]) -> None:
             console.print(f"{label}: probability that the sample missed {chances}", markup=False)
     left_out = [name for name in LEAVABLE if name not in result["checks"]]
     verdict = VERDICTS[result["outcome"]] + (f" (without {', '.join(left_out)})" if left_out else "")
-    console.print(Text(f"validation {result['number']}: {verdict}, frontier {' to '.join(result['frontier'])}", style="bold"))
+    when = f"frontier {' to '.join(result['frontier'])}" if result["carried_by"] == "a bridge" else "nobody carries changes"
+    console.print(Text(f"validation {result['number']}: {verdict}; {when}", style="bold"))
 
 
 def _numbers(result: dict[str, Any]) -> Table:

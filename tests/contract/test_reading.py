@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.contract.target import PRINTED_WHEN, Target, at_cosine, direction, fresh
@@ -87,6 +88,20 @@ def test_lists_page_by_offset_and_at_most_1000(engram: Target) -> None:
     assert engram.page(space, limit=5000)["pagination"] == {"offset": 0, "limit": 1000, "returned": 25}
     assert engram.page(space)["tier_counts"] == {"hot": 25, "warm": 0, "cold": 0, "total": 25}
     assert set(pages[0]["memories"][0]) == {"id", "content", "confidence", "timestamp"}
+
+
+def test_lists_alone_give_vectors_back_as_they_were_sent(engram: Target) -> None:
+    """To the last bit, beside the content of the same version, and only when asked; a read by id has none."""
+    space = fresh("vectors")
+    first, second = (direction().astype(np.float32) for _ in range(2))
+    engram.remember(space, "v", "one", first)
+    engram.forget(space, "v")
+    engram.remember(space, "v", "two", second)
+    (listed,) = engram.page(space, include_embeddings="true")["memories"]
+    assert listed["content"] == "two"
+    assert (np.array(listed["embedding"], dtype=np.float32) == second).all()
+    assert "embedding" not in engram.page(space)["memories"][0]
+    assert "embedding" not in engram.read(space, "v").json()
 
 
 def test_pages_shift_when_rows_go(engram: Target) -> None:
