@@ -370,8 +370,9 @@ def _validation(inputs: Inputs, table: TableInputs, thresholds: Thresholds) -> G
         return _gate(VALIDATION, table.label, "never", limit, "s", False, run)
     age = inputs.now - found.ended
     if not found.clean:
-        remedy = f"Validation {found.number} found {found.findings}: see its report, mend, and validate again: {run}"
-        return _gate(VALIDATION, table.label, f"{found.findings} found", limit, "s", False, remedy)
+        value = f"{found.findings} found" if found.findings else "not clean"
+        remedy = f"Validation {found.number}: {value}: see its report, mend, and validate again: {run}"
+        return _gate(VALIDATION, table.label, value, limit, "s", False, remedy)
     if found.epoch != inputs.epoch:
         return _gate(VALIDATION, table.label, "before a restart", limit, "s", False, f"The target was restarted since: {run}")
     if found.sampled < min(found.rows, thresholds.min_sample):

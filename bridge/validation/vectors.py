@@ -32,6 +32,9 @@ NEAR = 0.95
 EQUAL = 0.99
 """The cosine from which on a vector is that of a certain row."""
 
+READINGS = 4
+"""How often a space is read again for what looked wrong, or was not seen: pages shift under writes."""
+
 NOT_GIVEN = "Engram gives no vectors back in its lists"
 OLD_MAPPING = "the mapping was changed: rows written before have vectors of other texts, until a resync"
 
@@ -154,17 +157,22 @@ class VectorCheck:
     def _confirmed(self, space: str, first: _Pass, doubts: AbstractSet[str], chosen: AbstractSet[str]) -> dict[str, Suspect]:
         """What was wrong in a second reading as well, of memories that a reading by id finds. What neither shows is unsettled."""
         others = {one.other for one in first.suspects.values()} - {""}
-        again = _Pass()
-        self._read(space, again, chosen & doubts, None, doubts | others)
         living = {
             memory_id
             for page in pages(sorted(doubts | others))
             for memory_id, stored in zip(page, self.sides.target.read(space, page), strict=True)
             if stored is not None
         }
-        true = {memory_id: one for memory_id, one in again.suspects.items() if memory_id in living and memory_id in doubts}
+        again = _Pass()
+        for _reading in range(READINGS):
+            again.seen -= again.untold
+            again.untold = set()
+            self._read(space, again, chosen & doubts, None, living)
+            if again.seen >= living & doubts and not again.untold:
+                break
+        true = {memory_id: one for memory_id, one in again.suspects.items() if memory_id in doubts}
         for memory_id, one in first.suspects.items():
-            if one.other in living and memory_id in living and _near(again.vectors, memory_id, one.other):
+            if one.other and _near(again.vectors, memory_id, one.other):
                 true.setdefault(memory_id, one)
         for memory_id in doubts & living:
             tally = self._tally(memory_id)
