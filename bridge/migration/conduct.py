@@ -22,7 +22,7 @@ from bridge.lsn import format_lsn
 from bridge.migration import checking, telling
 from bridge.migration import checkpoint as checkpoints
 from bridge.migration.admitting import Examined, examine
-from bridge.migration.attempt import Attempt, Settings, identity
+from bridge.migration.attempt import Attempt, Settings
 from bridge.migration.carrying import Manner, assemble, left_to_read, require_same_source
 from bridge.migration.checkpoint import FINISHED, Checkpoint
 from bridge.migration.held import HeldSnapshot
@@ -60,6 +60,10 @@ def begin(order: Order, base: Config, settings: Settings, console: Console) -> A
                 hint="Leave --migration-id away to go on with it, or name another file.",
             )
     examined = examine(order, base)
+    if known is not None and settings.checkpoint is not None:
+        server = examined.answers.server
+        there = {"system_identifier": server.system_identifier or "", "database": server.database}
+        known.require(settings.checkpoint, source=there)
     refuse(examined)
     for found in examined.findings:
         if found.level == "warning":
@@ -102,7 +106,7 @@ def _begin(
                 hint="Give the ledger that it was written beside (--ledger PATH); without it name another checkpoint file.",
             )
         migration = _known(ledger, order, settings, known)
-        finished = known is not None and known.state == FINISHED and migration is not None and migration.result is not None
+        finished = known is not None and migration is not None and migration.ended is not None and migration.result is not None
         if finished and migration is not None and Migrations(ledger).rollback_of(migration.number) is None:
             ledger.close()
             embedders.close()
@@ -110,8 +114,6 @@ def _begin(
             return migration
         held = HeldSnapshot.take(config.source.url)
         require_same_source(ledger, held)
-        if known is not None and settings.checkpoint is not None:
-            known.require(settings.checkpoint, source=identity(held))
         return _attempt(order, settings, examined, (ledger, target, embedders, held), migration, console)
     except BaseException:
         if held is not None:

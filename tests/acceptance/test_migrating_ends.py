@@ -38,13 +38,13 @@ def migrator(tmp_path: Path, database: str) -> Iterator[Migrator]:
     made.close()
 
 
-def attempt(migrator: Migrator) -> Attempt:
+def attempt(migrator: Migrator, checkpoint: Path | None = None) -> Attempt:
     """A migration in this process, carried to its end and not checked yet."""
     base = configuration.load(
         None, source=migrator.source, target=migrator.engram.http, ledger=str(migrator.folder / "engram-bridge.db")
     )
     base = base.model_copy(update={"target": base.target.model_copy(update={"grpc": migrator.engram.grpc})})
-    begun = conduct.begin(Order(), base, Settings(2, 50), Console(stderr=True))
+    begun = conduct.begin(Order(), base, Settings(2, 50, checkpoint), Console(stderr=True))
     assert isinstance(begun, Attempt)
     begun.run(threading.Event())
     assert begun.ended
@@ -153,15 +153,26 @@ def test_a_checkpoint_of_something_else_is_refused(migrator: Migrator) -> None:
     assert "version 99" in newer.stderr
     path.write_text("[]", encoding="utf-8")
     assert migrator.run("--checkpoint-file", "c.json").returncode == 2
-    path.write_text(
-        json.dumps(written | {"source": written["source"] | {"database": "x"}, "state": "interrupted"}), encoding="utf-8"
-    )
+    path.write_text(json.dumps(written | {"source": written["source"] | {"database": "x"}}), encoding="utf-8")
     source = migrator.run("--checkpoint-file", "c.json")
     assert source.returncode == 1
     assert "another source" in source.stderr
     nowhere = migrator.run("--checkpoint-file", "nowhere/c.json")
     assert nowhere.returncode == 1
     assert "nowhere" in nowhere.stderr
+
+
+def test_killed_while_it_is_checked_it_is_checked_again(migrator: Migrator) -> None:
+    """All was carried at one snapshot: the same command reads nothing again, and ends well."""
+    begun = attempt(migrator, migrator.folder / "c.json")
+    begun.carrying.close()  # as a kill would, before anything of the report is kept
+    known = json.loads((migrator.folder / "c.json").read_text(encoding="utf-8"))
+    assert known["state"] == "running"
+    report = migrator.report(0, "--checkpoint-file", "c.json", "--ledger", known["ledger"])
+    assert report["migration_id"] == known["migration_id"]
+    assert not report["resumed"]
+    assert report["writes"]["sent"] == 0
+    assert report["validation"]["clean"]
 
 
 def test_a_dry_run_writes_nothing(migrator: Migrator) -> None:
