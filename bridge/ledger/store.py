@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from bridge.ledger.connection import migrate
 from bridge.ledger.failure import translated
@@ -45,9 +46,11 @@ class Store:
         return self._holder.held_by()
 
     def close(self) -> None:
-        """Release and close all connections."""
+        """Release and close all connections; those of threads that were left behind when they let go of them."""
         self.release()
+        event.listen(self.engine.pool, "checkin", _not_kept)
         self.engine.dispose()
+        event.listen(self.engine.pool, "checkin", _not_kept)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -83,3 +86,7 @@ class Store:
             connection.begin(),
         ):
             yield connection
+
+
+def _not_kept(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.invalidate()

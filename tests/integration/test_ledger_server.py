@@ -375,3 +375,18 @@ def test_a_file_and_its_url_are_one_place(tmp_path: Path) -> None:
     """`sqlite:///path` is the path."""
     Ledger(f"sqlite:///{tmp_path}/ledger.db").close()
     assert ledger_exists(str(tmp_path / "ledger.db"))
+
+
+def test_what_a_thread_still_asks_when_the_ledger_is_closed_leaves_no_connection(database: str) -> None:
+    """Whoever was left behind may go on; neither the connection it had nor another one that it takes stays open."""
+    made = Ledger(database)
+    with made.reading() as held:
+        held.exec_driver_sql("select 1")
+        made.close()
+    assert made.facts()
+    with psycopg.connect(database, autocommit=True) as admin:
+        others = "select application_name from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        deadline = time.monotonic() + 30
+        while found := admin.execute(f"{others} and backend_type = 'client backend'").fetchall():
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
