@@ -392,3 +392,14 @@ def _strategy(story: Story, folder: Path, engram: SandboxEngram, page: int, want
         story.run(command)
         if command.text == "engram-bridge run --serve":
             wait_until_proven(settings["source"], str(folder / "engram-bridge.db"))
+
+
+def test_statements_of_the_documents_run(database: str) -> None:
+    """SQL that a reader would copy: what to look at while tables are read, an index for searches, tables for other sources."""
+    texts = [text for name in ("tuning", "searching", "other-sources") for _, text in blocks(ROOT / "docs" / f"{name}.md", "sql")]
+    assert len(texts) == 5
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table products (id int primary key, name text, description text)")
+        for text in texts:
+            for statement in filter(str.strip, text.split(";\n")):
+                connection.execute(statement.encode())
