@@ -6,6 +6,7 @@ identity, wal_level. SELECT on the tables is all that is asked for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -137,7 +138,7 @@ def _findings(chosen: Chosen, answers: SourceAnswers, ledger: LedgerFacts, table
     )
     for found in [*source_findings(facts), *place_findings(facts)]:
         if not found.code.startswith(OF_A_STREAM):
-            yield _with_grant(found, answers.role, {one.table.label: one for one in tables})
+            yield with_flag(_with_grant(found, answers.role, {one.table.label: one for one in tables}))
     for one in tables:
         if not one.table.key:
             yield Finding(
@@ -171,6 +172,14 @@ def _with_grant(found: Finding, role: RoleFacts, tables: Mapping[str, TableFacts
     table = tables[found.where].table
     grant = f"GRANT SELECT ON ALL TABLES IN SCHEMA {plain(table.schema)} TO {plain(role.name)};"
     return replace(found, what=f"permission denied for table {table.name}: {found.what}", remedy=grant)
+
+
+def with_flag(found: Finding) -> Finding:
+    """A number of spaces as the flag says it, and not as the configuration would."""
+    wanted = re.search(r"shards: (\d+)\}+(.*)", found.remedy) if found.code.startswith("space.") else None
+    if wanted is None:
+        return found
+    return replace(found, remedy=f"--shards {found.where.removeprefix('public.')}:{wanted[1]}{wanted[2]}")
 
 
 def plain(name: str) -> str:

@@ -31,7 +31,7 @@ from bridge.preflight_target import target_seen
 from bridge.report import Column, Figure, Grid, Lines, Page, Section
 from bridge.report import Facts as Listed
 from bridge.report.migration import spaces_text
-from bridge.report.page import seconds_text
+from bridge.report.page import count, seconds_text
 from snapshot.order import foreign_key_order
 from snapshot.sampling import sample_rows
 
@@ -103,7 +103,7 @@ class DryRun:
         """For people."""
         estimate, errors = self.estimate, self.errors
         warnings = sum(found.level == "warning" for found in self.findings)
-        verdict = f"{len(errors)} thing(s) stand in the way" if errors else "The migration can begin"
+        stands = f"{count(len(errors), 'thing')} {'stands' if len(errors) == 1 else 'stand'} in the way"
         figures = (
             Figure(f"{estimate.rows:,}", "rows"),
             Figure(f"{len(estimate.tables):,}", "tables"),
@@ -115,7 +115,7 @@ class DryRun:
         return Page(
             "Dry run: nothing was written",
             f"{self.source} → {self.target} (Engram {self.target_version})",
-            verdict,
+            stands if errors else "The migration can begin",
             "bad" if errors else "warn" if warnings else "good",
             tuple(found.what for found in errors),
             figures,

@@ -162,7 +162,7 @@ def test_an_engram_that_cannot_be_reached_is_a_finding(migrator: Migrator) -> No
     migrator.engram.terminate()
     done = migrator.run("--dry-run")
     assert done.returncode == 1
-    assert "thing(s) stand in the way" in done.stdout
+    assert "1 thing stands in the way" in done.stdout
     assert "public.order_items" in done.stdout
 
 

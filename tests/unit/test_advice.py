@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.check import Finding
+from bridge.check_places import place_findings
+from bridge.facts import Facts, TableFacts
+from bridge.migration.admitting import with_flag
 from bridge.migration.advice import advice, advise_batch, advise_workers, batch_range, worker_range
+from bridge.schema import Table
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,18 @@ def test_what_is_outside_is_told_with_the_flag() -> None:
     assert "public.events" in told[0]
     assert "--batch-size 5000" in told[0]
     assert "--parallel-workers 4" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("label", "flag"), [("public.order_items", "--shards order_items:2"), ("sales.order_items", "--shards sales.order_items:2")]
+)
+def test_a_number_of_spaces_is_advised_as_the_flag_says_it(label: str, flag: str) -> None:
+    """`check` names the key of the configuration; a migration has a flag for it. Other remedies stay."""
+    schema, name = label.split(".")
+    table = TableFacts(Table(1, schema, name, ()), rows=54_000, spaces=(name,))
+    found = [with_flag(one) for one in place_findings(Facts("", "", tables=(table,)))]
+    (search,) = (one for one in found if one.code == "space.search")
+    assert search.remedy.startswith(flag)
+    assert "loading:" in search.remedy
+    other = Finding("warning", "table.duplicates", label, "what", "Add a primary key.")
+    assert with_flag(other) is other
