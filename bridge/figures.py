@@ -110,7 +110,7 @@ def collect(
     differing, validations = serving.mismatches(), serving.validations(VALIDATIONS)
     epochs = [EpochFigures(*one) for one in reversed(ledger.epochs())]
     ended = next((one for one in validations if one.ended is not None), None)
-    unclean = ended.ended if ended is not None and ended.result is not None and not ended.result.get("clean") else None
+    unclean = ended.ended if ended is not None and _found_damage(ended.result) else None
     reconciliation = reconciled(ledger)
     seen = Seen(
         status=status,
@@ -144,6 +144,11 @@ def collect(
         reconciliation=reconciliation,
         source_error=source_error,
     )
+
+
+def _found_damage(result: dict[str, Any] | None) -> bool:
+    """Rows that differ, or nothing known of them. What only changed since, or was not looked at, keeps a gate closed, no more."""
+    return result is not None and not result.get("clean") and bool(result.get("findings") or "failed" in result)
 
 
 def _parked(ledger: Ledger) -> dict[str, float]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.embedding.identity import SERVER_DIMENSIONS, with_identity
 from bridge.errors import ConfigError
+from bridge.figures import _found_damage
 from bridge.ports import Hit
 from bridge.validation import order_of
 from bridge.validation.findings import COUNTS, QUERIES, ROWS, VECTORS, Finding, Tally
@@ -133,3 +134,18 @@ def test_the_verdict_is_by_the_share_that_was_looked_at(rows: int, data: st.Data
     # The share is told with six digits, so it is judged by them.
     assert found["exit_code"] == expected or abs(bad / rows - 0.01) < 1e-6
     assert bool(found["reasons"]) == bool(bad)
+
+
+@pytest.mark.parametrize(
+    ("result", "critical"),
+    [
+        (None, False),
+        ({"clean": True, "findings": []}, False),
+        ({"clean": False, "findings": [], "changed_since": ["t_1"]}, False),
+        ({"clean": False, "findings": [{"check": "rows"}]}, True),
+        ({"clean": False, "failed": "it was interrupted", "findings": []}, True),
+    ],
+)
+def test_only_damage_is_trouble(result: dict[str, Any] | None, critical: bool) -> None:
+    """Rows that changed while no bridge ran are no reason to be called at night."""
+    assert _found_damage(result) is critical
