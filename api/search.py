@@ -24,6 +24,7 @@ from bridge import reads
 from bridge.errors import Fatal, LedgerError, LedgerUnavailable, SourceUnavailable
 from bridge.lsn import format_lsn
 from bridge.reads import Mode, Reason, Served
+from bridge.spaces import confidence_class
 
 router = APIRouter()
 
@@ -41,6 +42,9 @@ class FoundShown(BaseModel):
     score: float = Field(
         description="How near it is: the cosine of the texts from Engram, the rank of the words from PostgreSQL."
     )
+    confidence: float = Field(
+        ge=0, le=1, description="How much its table's rows are trusted, as configured: alike for all of them, whoever answers."
+    )
     row: dict[str, Any] = Field(description="The row itself.")
 
 
@@ -57,6 +61,7 @@ _EXAMPLE = {
             "key": "42",
             "id": "products_42",
             "score": 0.8123,
+            "confidence": 0.9,
             "row": {"id": 42, "name": "Electric kettle", "price": "39.90"},
         }
     ]
@@ -143,7 +148,8 @@ async def search(
     searches: Searches = request.app.state.searches
     with unexplained(narrow=tenants.in_use):
         result = await searches.find(Search(q, tables, limit, demand, tenants))
-    body = '{"results":[' + ",".join(map(_shown, ranked(result.found, limit))) + "]}"
+    trusted = {one.label: confidence_class(one.options.confidence)[1] for one in tables}
+    body = '{"results":[' + ",".join(_shown(one, trusted[one.label]) for one in ranked(result.found, limit)) + "]}"
     return Response(body.encode(), 200, {**_told(result), "Cache-Control": "no-store"}, "application/json")
 
 
@@ -160,10 +166,10 @@ def _tables(proxy: Proxy, names: list[str], tenants: Tenants, tenant: str | None
     return tables
 
 
-def _shown(one: Found) -> str:
+def _shown(one: Found, confidence: float) -> str:
     return (
         f'{{"table":{encode_basestring(one.label)},"key":{encode_basestring(one.key)},"id":{encode_basestring(one.memory_id)},'
-        f'"score":{one.score:.6f},"row":{one.body}}}'
+        f'"score":{one.score:.6f},"confidence":{confidence},"row":{one.body}}}'
     )
 
 

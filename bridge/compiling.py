@@ -12,7 +12,7 @@ from bridge.errors import ConfigError
 from bridge.mapping import Identity, Link, Mapping, TablePlan
 from bridge.memories import RESERVED
 from bridge.schema import Column, ForeignKey, Table
-from bridge.spaces import CONFIDENCE_CLASSES, TableOptions, spaces_of
+from bridge.spaces import TableOptions, confidence_class, spaces_of
 
 REASONING = "Migrated from authoritative PostgreSQL database"
 
@@ -127,10 +127,7 @@ def _timestamp_index(table: Table, options: TableOptions, index: MappingABC[str,
 
 def _fixed(table: Table, options: TableOptions, identity: Identity) -> str:
     """The part of the stamp that all rows of a table share, as JSON without braces."""
-    if isinstance(options.confidence, str):
-        name, confidence = options.confidence, CONFIDENCE_CLASSES[options.confidence]
-    else:
-        name, confidence = "configured", float(options.confidence)
+    name, confidence = confidence_class(options.confidence)
     return (
         f'"table":{encode_basestring(table.label)},"source":"postgres","ledger":{encode_basestring(identity.ledger)},'
         f'"migration":{encode_basestring(identity.migration)},"migrated_at":{encode_basestring(identity.migrated_at)},'

@@ -17,6 +17,11 @@ SPACE_NAME = re.compile(r"[a-z0-9_-]{3,64}\Z")
 SHARD_ROOM = 4
 
 
+def confidence_class(given: str | float) -> tuple[str, float]:
+    """Name and value of what a table's `confidence` says, 0…1."""
+    return (given, CONFIDENCE_CLASSES[given]) if isinstance(given, str) else ("configured", float(given))
+
+
 @dataclass(frozen=True, slots=True)
 class TableOptions:
     """What the configuration says about one table; None means: decided from the catalogue."""

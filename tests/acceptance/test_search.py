@@ -56,7 +56,7 @@ async def find(client: httpx.AsyncClient, q: str, **asked: Any) -> tuple[list[An
 
 def test_the_nearest_rows_by_their_clean_vectors(make_rig: MakeRig) -> None:
     """What comes, and in which order, is what an exact search over the rows' own texts finds; rows are those of the row route."""
-    rig = searched_rig(make_rig, tables={"things": {"shards": 3}})
+    rig = searched_rig(make_rig, tables={"things": {"shards": 3, "confidence": 0.75}})
     embedder = HashingEmbedder()
     texts = {str(n): f"name: {THINGS[n % 6]} number {n}" for n in range(1, 61)}
     vectors = embedder.embed(list(texts.values()))
@@ -74,6 +74,7 @@ def test_the_nearest_rows_by_their_clean_vectors(make_rig: MakeRig) -> None:
                     row = await client.get(f"/v1/things/{one['key']}")
                     assert one["row"] == row.json()
                     assert one["id"] == f"things_{one['key']}"
+                    assert one["confidence"] == 0.75
             everywhere, _said = await find(client, "kettle", limit=50)
             assert {one["table"] for one in everywhere} == {"public.things", "public.notes"}
             note = next(one for one in everywhere if one["table"] == "public.notes")
