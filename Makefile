@@ -53,7 +53,9 @@ test-wal2json: $(STAMP)
 
 # The same with bridges whose ledger is in PostgreSQL.
 LEDGER_TESTS ?= tests/acceptance/test_contents.py tests/acceptance/test_edges.py tests/acceptance/test_ddl.py tests/acceptance/test_resync.py \
-	tests/acceptance/test_handover.py tests/acceptance/test_altering.py tests/acceptance/test_target_faults.py
+	tests/acceptance/test_handover.py tests/acceptance/test_altering.py tests/acceptance/test_target_faults.py \
+	tests/acceptance/test_proxy.py tests/acceptance/test_proxy_matrix.py tests/acceptance/test_tenants_while_down.py \
+	tests/acceptance/test_search.py::test_who_cannot_vouch_does_not_search
 test-ledger: $(STAMP)
 	ENGRAM_BRIDGE_TEST_LEDGER=postgresql $(PYTEST) $(LEDGER_TESTS)
 
