@@ -247,7 +247,12 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
 
 def _begin_migration(config: Config, ledger: Ledger, plan: Plan) -> int:
     """Whatever this run writes is its own. Raises ConfigError for the id of another migration."""
-    ordered = {"source": config.source.shown, "target": config.target.http, "tables": sorted(plan.mapping.plans)}
+    ordered = {
+        "source": config.source.shown,
+        "target": config.target.http,
+        "grpc": config.target.grpc_address,
+        "tables": sorted(plan.mapping.plans),
+    }
     return Migrations(ledger).begin(plan.identity.migration, RUN, ordered)
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Collection, Iterator
+from collections.abc import Mapping as Facts
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -182,6 +183,17 @@ def links_fact(plan: TablePlan) -> str:
     """The references that a table's memories carry, and the values its rows are found by, to be compared like its columns."""
     links = [[link.constraint, [name for _index, name, _encode in link.columns], link.parent, link.lookup] for link in plan.links]
     return json.dumps([links, sorted(name for name, _columns in plan.alternates)])
+
+
+def links_fact_of(facts: Facts[str, str], plan: TablePlan) -> str:
+    """The references that the table's memories carry as far as the ledger knows; those of the plan when it does not."""
+    return facts.get(f"links:{plan.number}") or links_fact(plan)
+
+
+def linked_by(fact: str) -> dict[str, list[Any]]:
+    """By constraint: columns, parent and lookup of what `links_fact` has made."""
+    links, _alternates = json.loads(fact)
+    return {constraint: more for constraint, *more in links}
 
 
 def changed_columns(record: TableRecord, plan: TablePlan) -> tuple[str | None, list[str]]:

@@ -59,6 +59,7 @@ def rollback(
     Exit codes: 0 all of it is gone; 3 memories that somebody has changed were left, and are listed; 1 failure. Killed, or stopped
     by anything, it goes on with the same command. Other migrations' memories stay. PostgreSQL is not touched, nor asked.
     """
+    from bridge.migration.conduct import require_sound
     from bridge.rollback.report import Made, document
     from bridge.rollback.taking_back import Rollback
 
@@ -74,6 +75,7 @@ def rollback(
         with closing(open_target(settings)) as engram:
             deed = Rollback(book, engram, migration, labels, who=me(), told=_teller())
             if acts:
+                require_sound(engram)
                 _confirm(settings, deed, yes=yes)
             began = time.time()
             if acts:
@@ -164,6 +166,8 @@ def _settings(config: Path | None, engram: tuple[str | None, str | None], locati
         target=target if target is not None or path is not None else str(known["target"]),
         ledger=None if path is not None and "://" in location else location,
     )
+    if not grpc and path is None and settings.target.http == known.get("target"):
+        grpc = known.get("grpc")
     given = Target.model_validate(settings.target.model_dump() | {"grpc": grpc}) if grpc else settings.target
     return settings.model_copy(update={"target": given})
 

@@ -178,6 +178,7 @@ def _attempt(
     detail = {
         "source": chosen.config.source.shown,
         "target": chosen.config.target.http,
+        "grpc": chosen.config.target.grpc_address,
         "tables": list(chosen.labels),
         "order": order.as_dict(),
         "command": settings.command,

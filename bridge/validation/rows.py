@@ -16,6 +16,7 @@ from bridge.memories import Memory, Stamp, Stored, digest, read_stamp, split_con
 from bridge.validation.findings import FORMS, MISSING, REFERENCES, ROWS, SINCE, Finding, Tally
 from bridge.validation.settling import Look, settle
 from bridge.validation.sides import Sides, pages
+from bridge.wiring import linked_by, links_fact, links_fact_of
 
 CLOSE = 0.01
 """How far a confidence may be from what was sent: the server keeps 32 bits of it."""
@@ -25,6 +26,8 @@ SECONDS = 1.0
 
 TOLD = ("source", "class", "confidence", "why", "tags")
 """What a stamp says beside whose it is and which row it is of."""
+
+RELINKED = "its rows were written under other foreign keys than are carried now ({}): migrate it again, or let `run` carry it"
 
 Edges = dict[str, str | None]
 """By constraint: the parent's memory id, None while the parent is not known."""
@@ -40,10 +43,14 @@ class RowCheck:
     parents: dict[tuple[int, str], str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     facts: Mapping[str, str] = field(default_factory=dict)
+    relinked: frozenset[str] = frozenset()
 
     def run(self, keys: Sequence[str]) -> None:
         """Compare. Raises SourceUnavailable, TargetUnavailable and LedgerUnavailable."""
         self.facts = self.sides.ledger.facts()
+        self.relinked = self._relinked()
+        if self.relinked:
+            self.tally.undone[REFERENCES] = RELINKED.format(", ".join(sorted(self.relinked)))
         for page in pages(keys):
             settled = settle(page, self.look, self.sides.passed)
             self.tally.sampled += len(page)
@@ -59,6 +66,14 @@ class RowCheck:
                     self.tally.note(found)
             if self.sides.ending():
                 return
+
+    def _relinked(self) -> frozenset[str]:
+        """Foreign keys that are carried otherwise than when the rows were written, while nobody is there to write them anew: they
+        were altered, or the tables that they lead to are carried no more, or only now. The rows are as they were meant."""
+        if not self.sides.alone:
+            return frozenset()
+        known, now = (linked_by(fact) for fact in (links_fact_of(self.facts, self.plan), links_fact(self.plan)))
+        return frozenset(name for name in known.keys() | now.keys() if known.get(name) != now.get(name))
 
     def _waiting(self) -> set[str]:
         """Children whose parent has got another key, and which are still to be refreshed for it: the frontier does not wait for
@@ -167,7 +182,7 @@ class RowCheck:
         wanted = self._wanted(memory)
         answered: Edges = {one["constraint"]: one["to"] for one in json.loads(stamp.references)}
         for where, found in (("in Engram", answered), ("in the ledger", edges)):
-            for constraint in sorted(wanted.keys() | found.keys()):
+            for constraint in sorted((wanted.keys() | found.keys()) - self.relinked):
                 if constraint not in found:
                     yield self._finding(REFERENCES, f"edge missing {where}", key, detail=constraint)
                 elif constraint not in wanted:
@@ -179,7 +194,7 @@ class RowCheck:
             self.tally.edges += len(wanted)
         for reference in memory.references:
             to = wanted[reference.constraint]
-            if to is not None:
+            if to is not None and reference.constraint not in self.relinked:
                 self.parents[(reference.parent, to.removeprefix(self.plan.parents[reference.parent]))] = self.plan.prefix + key
 
     def _wanted(self, memory: Memory) -> Edges:

@@ -174,7 +174,7 @@ class _Comparison:
         right = judged - self._reported()
         recall = RecallCheck(self._sides, self._tallies, _chance(self._order, "recall"))
         for plan in self._plans:
-            if not (self._sides.ending() or self._tallies[plan.table.label].undone):
+            if not (self._sides.ending() or VECTORS in self._tallies[plan.table.label].undone):
                 recall.run(plan, [key for key in self._keys[plan.number] if plan.prefix + key in right])
 
     def _queries(self) -> None:
