@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.check import OLDEST
@@ -16,6 +15,7 @@ from bridge.schema import Catalog, Table
 from bridge.spaces import TableOptions
 from cdc import slot as slots
 from snapshot import catalog as catalogs
+from snapshot.counting import count_rows
 
 COUNTED_BYTES = 32_000_000
 """Tables without statistics are counted when they are not larger; of larger ones the rows are guessed."""
@@ -234,5 +234,5 @@ def _with_rows(connection: psycopg.Connection, facts: TableFacts) -> TableFacts:
     if not readable or table.size > COUNTED_BYTES:
         return replace(facts, rows=table.size // GUESSED_ROW_BYTES)
     with translated():
-        row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table.schema, table.name))).fetchone()
-    return replace(facts, rows=int(row[0]) if row is not None else 0, counted=True)
+        rows = count_rows(connection, table)
+    return replace(facts, rows=rows, counted=True)

@@ -326,7 +326,7 @@ def _plan(order: Any, base: Config, settings: Any, *, validate: bool, report: Pa
     from bridge.migration.checkpoint import usable
     from bridge.migration.dry_run import Manner, make_dry_run
     from bridge.report import write_page
-    from bridge.report.text import rendered
+    from bridge.report.text import show
 
     if settings.checkpoint is not None:
         usable(settings.checkpoint)
@@ -342,7 +342,7 @@ def _plan(order: Any, base: Config, settings: Any, *, validate: bool, report: Pa
     )
     if report is not None:
         write_page(plan.as_dict(), plan.page(), report)
-    make_console().print(rendered(plan.page()), soft_wrap=True)
+    show(plan.page(), make_console())
     return plan.exit_code
 
 

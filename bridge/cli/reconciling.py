@@ -35,6 +35,7 @@ from bridge.reconcile import Order
 
 POLL_SECONDS = 0.3
 FOUND = 3
+UNSETTLED = "unsettled: PostgreSQL has what is not carried yet; the running bridge brings it, or else the next run"
 
 
 def reconcile(
@@ -153,5 +154,8 @@ def show(console: Console, result: dict[str, Any]) -> None:
     if result["not_named"]:
         console.print(Text(f"and {result['not_named']:,} more", style="red"))
     verdict = "nothing differs" if result["clean"] else f"{result['found']:,} found, {result['mended']:,} mended"
+    if unsettled := sum(one["unsettled"] for one in result["tables"].values()):
+        verdict += f", {unsettled:,} unsettled"
+        console.print(Text(UNSETTLED, style="yellow"))
     compared = f"{result['rows']:,} rows and {result['memories']:,} memories in {result['seconds']:.1f} s"
     console.print(Text(f"round {result['number']}: {verdict}; compared {compared}", style="bold"))

@@ -24,7 +24,7 @@ def orphans(
     """List foreign keys that lead to rows which PostgreSQL does not have. Placeholders made by hand in Engram are found."""
     from bridge.migration.orphans import find_references
     from bridge.report import report_form, write_page
-    from bridge.report.text import rendered
+    from bridge.report.text import show
     from bridge.validation.attending import open_sides
 
     if report is not None:
@@ -43,5 +43,5 @@ def orphans(
     if as_json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
     else:
-        make_console().print(rendered(found.page()), soft_wrap=True)
+        show(found.page(), make_console())
     return 0

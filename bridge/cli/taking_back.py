@@ -289,7 +289,8 @@ def _time(at: float | None) -> str | None:
 def _show(rows: list[dict[str, Any]], before: int) -> None:
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("migration", "by", "began", "ended", "outcome", "memories", "gone", "rolled back"):
-        shown.add_column(heading, justify="right" if heading in ("memories", "gone") else "left", overflow="fold")
+        right, whole = heading in ("memories", "gone"), heading == "migration"  # an id in two halves is copied by nobody
+        shown.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         back = row["rolled_back"]
         shown.add_row(

@@ -178,7 +178,7 @@ def show(console: Console, result: dict[str, Any]) -> None:
             f"{bad} damaged row(s): {100 * chance:.4g} %" for bad, chance in one["chance_to_miss"].items() if chance
         )
         if chances:
-            console.print(f"{label}: probability that the sample missed {chances}", markup=False)
+            console.print(f"{label}: probability that the sample missed {chances}", markup=False, soft_wrap=True)
     left_out = [name for name in LEAVABLE if name not in result["checks"]]
     verdict = VERDICTS[result["outcome"]] + (f" (without {', '.join(left_out)})" if left_out else "")
     when = f"frontier {' to '.join(result['frontier'])}" if result["carried_by"] == "a bridge" else "nobody carries changes"

@@ -24,6 +24,14 @@ def text_of(page: Page) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
+def show(page: Page, console: Console) -> None:
+    """Print it: on a terminal in its width, elsewhere each line whole."""
+    if console.is_terminal:
+        console.print(rendered(page))
+    else:
+        console.file.write(text_of(page))
+
+
 def rendered(page: Page) -> RenderableType:
     """The page for a terminal. Texts and not markup: names may contain brackets."""
     parts: list[RenderableType] = [

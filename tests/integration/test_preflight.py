@@ -194,8 +194,13 @@ def test_tables_that_cannot_be_carried_are_told(database: str, tmp_path: Path) -
         "create table computed (id int primary key, twice int generated always as (id * 2) stored)",
         "create table parent (id int primary key)",
         "create table heir (primary key (id)) inherits (parent)",
+        "insert into heir values (1), (2)",
     )
     report = _check(database, tmp_path)
+    rows = {table.name: table.rows for table in report.tables}
+    assert (rows["public.parent"], rows["public.heir"]) == (0, 2), (
+        "an heir's rows are read with the heir, and not with its parent"
+    )
     found = {(finding.code, finding.where) for finding in report.findings if finding.code.startswith("table.")}
     assert found == {
         ("table.no_key", "public.keyless"),

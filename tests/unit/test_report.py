@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bridge.errors import BridgeError, ConfigError
 from bridge.report import (
@@ -29,6 +31,7 @@ from bridge.report import (
 from bridge.report.html import html_of
 from bridge.report.migration import migration_page
 from bridge.report.page import seconds_text
+from bridge.report.text import show
 from tests.unit.report_documents import document, table, validated
 
 ALLOWED = {
@@ -85,6 +88,16 @@ def test_a_name_that_is_markup_is_shown_as_it_is() -> None:
     assert "[bold]<script>alert(1)</script>" in "".join(text_of(page).split())
     assert "<script" not in html_of(page)
     assert "&lt;script&gt;" in html_of(page)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_line_is_shown_to_its_end(terminal: bool) -> None:
+    """A remedy that is cut off helps nobody: on a terminal it is wrapped, elsewhere it is one line."""
+    words = [f"word{number}" for number in range(60)]
+    file = io.StringIO()
+    page = Page("title", "", "fine", "good", sections=(Section("Warnings", (Lines((" ".join(words),)),)),))
+    show(page, Console(file=file, width=100, force_terminal=terminal, color_system=None))
+    assert file.getvalue().split()[-60:] == words
 
 
 @pytest.mark.parametrize(("outcome", "word"), [("ok", "good"), ("failed", "bad"), ("investigate", "warn"), ("rollback", "bad")])
