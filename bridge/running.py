@@ -409,7 +409,7 @@ def _reconciling(
         resync.ending.is_set,
         ready,
         lambda counters: recorder.commit([], counters),
-        Mender(pool, lambda: loader.version, resync.reload, watch.compare, resync.ending.is_set),
+        Mender(pool, lambda: loader.version, resync.reload, watch.compare, lambda: watch.repaired, resync.ending.is_set),
         adopted=shop.adopted,
         embedders=shop.embedders,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.mapping import TablePlan
@@ -38,20 +38,17 @@ class Evidence:
     strangers: int
     near: Callable[[TablePlan, list[str]], set[str]] = lambda _plan, _keys: set()
 
-    def causes(self, plan: TablePlan, found: Sequence[tuple[str, str]]) -> dict[str, str | None]:
-        """The cause of each of these, given as key and kind."""
-        missing = [key for key, kind in found if kind == MISSING]
-        looked = not self.restarted and self.counted < self.capacity
-        near = self.near(plan, missing[:ASKED]) if missing and looked else set()
-        return {key: self._cause(kind, near=key in near) for key, kind in found}
-
-    def _cause(self, kind: str, *, near: bool) -> str | None:
+    def cause(self, kind: str) -> str | None:
+        """The cause of one of this kind; None where there is no evidence of any."""
         if kind in (FOREIGN, CHANGED, UNSTAMPED):
             return WRITER
         if kind in (BACK, REVERTED, MISSING) and self.restarted:
             return RESTARTED
         if kind == MISSING and self.counted >= self.capacity:
             return FULL
-        if near:
-            return NEAR
         return WRITER if kind == MISSING and self.strangers else None
+
+    def crowded_out(self, plan: TablePlan, missing: list[str]) -> set[str]:
+        """Which of these keys have lost their place to a neighbour, where nothing else explains it."""
+        looked = missing[:ASKED] if not self.restarted and self.counted < self.capacity else []
+        return self.near(plan, looked) if looked else set()

@@ -27,14 +27,21 @@ Broken = tuple[TablePlan, str, str]
 class Mender:
     """The lanes of a running bridge. `version`: that of a snapshot's rows, below all that was streamed.
 
-    `reload` has a table without a key read whole, each row looked at in Engram; `compare` has whole spaces compared.
+    `reload` has a table without a key read whole, each row looked at in Engram; `compare` has whole spaces compared, until
+    `compared`.
     """
 
     pool: LanePool
     version: Callable[[], str]
     reload: Callable[[TablePlan, Token], None]
     compare: Callable[[Sequence[str]], None]
+    compared: Callable[[], bool]
     stop: Callable[[], bool]
+
+    def clear(self, space: str) -> None:
+        """Have what belongs to no table that is carried forgotten, and wait for it: the comparison of a space sees to that."""
+        self.compare([space])
+        self._wait(self.compared)
 
     def mend(self, broken: Sequence[Broken], rows: Callable[[TablePlan, list[str]], Mapping[str, Row]]) -> None:
         """Have these put in order, and wait until that is recorded. `rows` reads rows of a table without a key again."""
@@ -55,8 +62,11 @@ class Mender:
             self.reload(plan, token)
         token.closed = True
         self.pool.wake()
+        self._wait(lambda: token.complete("proven"))
+
+    def _wait(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not token.complete("proven") and time.monotonic() < deadline and not self.stop():
+        while not done() and time.monotonic() < deadline and not self.stop():
             time.sleep(POLL)
 
     def _work(self, plan: TablePlan, key: str, kind: str) -> Work:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +21,12 @@ from bridge.ledger.findings import SOURCE, TARGET
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
 from bridge.origin import open_rows
-from bridge.reconcile.causes import Evidence
+from bridge.reconcile.causes import NEAR, Evidence
 from bridge.reconcile.mending import Broken, Mender
 from bridge.reconcile.orders import Order
 from bridge.reconcile.pace import Pace
 from bridge.reconcile.source_side import SourceSide
-from bridge.reconcile.tallies import BACK, FOREIGN, ONLY_HERE, STRAY, Tallies, Tally
+from bridge.reconcile.tallies import BACK, FOREIGN, MISSING, ONLY_HERE, STRAY, Tallies, Tally
 from bridge.reconcile.target_side import TargetSide
 from bridge.validation.settling import Look, settle
 from bridge.validation.sides import Sides, pages
@@ -98,11 +98,14 @@ class Round:
     def _stages(self) -> Iterator[tuple[str, Callable[[], None]]]:
         for plan in self.plans:
             yield f"open:{plan.number}", partial(self._revisit, plan)
+        if not self.order.tables:
+            yield "open", self._revisit_others
         for plan in self.plans:
             yield f"rows:{plan.number}", partial(self._rows, plan)
             if not plan.keyless:
                 yield f"keys:{plan.number}", partial(self._keys, plan)
-        for space in dict.fromkeys(space for plan in self.plans for space in plan.spaces):
+        spaces = [space for plan in self.plans for space in plan.spaces]
+        for space in dict.fromkeys([*spaces, *(() if self.order.tables else self.sides.ledger.spaces())]):
             yield f"space:{space}", partial(self._space, space)
 
     # PostgreSQL against the ledger
@@ -158,8 +161,8 @@ class Round:
         for page in pages(self._position["suspects"], MANY):
             passed = self.sides.passed if self.followed else lambda _fence: False
             found = self._settled(plan.table.label, page, side.look, passed)
-            wrong = {key: (plan, key, kind) for key, kind in found.items()}
-            self._conclude(SOURCE, wrong, dict.fromkeys(wrong), side.look)
+            findings = {key: Finding(plan.table.label, key, kind, SOURCE) for key, kind in found.items()}
+            self._conclude(findings, {key: (plan, key, kind) for key, kind in found.items()}, side.look)
         self._position["suspects"] = []
 
     # the ledger against Engram
@@ -186,25 +189,34 @@ class Round:
 
     def _settle_target(self, side: TargetSide, ids: Sequence[str]) -> None:
         owners = {memory_id: side.owner(memory_id) for memory_id in ids}
-        label = side.plans[0].table.label
         passed = self.sides.passed if self.followed else lambda _fence: True
-        found = self._settled(label, ids, side.look, passed)
+        here = side.plans[0].table.label if side.plans else side.space
+        found = self._settled(here, ids, side.look, passed)
         self.at_target.wait(len(ids) / self.at_target.rate)
         side.strangers += sum(kind == FOREIGN for kind in found.values())
+        causes = self._causes(side, owners, found)
+        findings, broken = {}, {}
+        for memory_id, kind in found.items():
+            owner = owners[memory_id] if memory_id not in side.homeless else None
+            if owner is not None:
+                broken[memory_id] = (owner[0], owner[1], kind)
+            label = owner[0].table.label if owner is not None else side.homeless.get(memory_id, here)
+            key = owner[1] if owner is not None and kind != FOREIGN else f"{side.space}/{memory_id}"
+            findings[memory_id] = Finding(label, key, kind, TARGET, causes[memory_id])
+        homeless = any(memory_id in side.homeless for memory_id in found)
+        self._conclude(findings, broken, side.look, clear=side.space if homeless else None)
+
+    def _causes(
+        self, side: TargetSide, owners: Mapping[str, tuple[TablePlan, str] | None], found: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """By id, as far as there is evidence."""
         evidence = self.evidence(side)
-        causes: dict[str, str | None] = {}
+        causes = {memory_id: evidence.cause(kind) for memory_id, kind in found.items()}
         for plan in side.plans:
             mine = {owner[1]: memory_id for memory_id in found if (owner := owners[memory_id]) and owner[0] is plan}
-            named = evidence.causes(plan, [(key, found[memory_id]) for key, memory_id in mine.items()])
-            causes |= {mine[key]: cause for key, cause in named.items()}
-        strays = [memory_id for memory_id in found if owners[memory_id] is None]
-        causes |= {memory_id: evidence.causes(side.plans[0], [(memory_id, found[memory_id])])[memory_id] for memory_id in strays}
-        wrong: dict[str, tuple[TablePlan, str, str]] = {}
-        for memory_id, kind in found.items():
-            plan, key = owners[memory_id] or (side.plans[0], memory_id)
-            wrong[memory_id] = (plan, key, kind)
-        homeless = any(found[memory_id] == STRAY for memory_id in strays)
-        self._conclude(TARGET, wrong, causes, side.look, compare=side.space if homeless else None)
+            crowded = evidence.crowded_out(plan, [key for key, memory_id in mine.items() if found[memory_id] == MISSING])
+            causes |= {mine[key]: NEAR for key in crowded}
+        return causes
 
     # both
 
@@ -218,32 +230,27 @@ class Round:
         return {key: kinds[0] for key, kinds in settled.true.items()}
 
     def _conclude(
-        self,
-        side: str,
-        wrong: Mapping[str, Broken],
-        causes: Mapping[str, str | None],
-        look: Looks,
-        compare: str | None = None,
+        self, findings: Mapping[str, Finding], broken: Mapping[str, Broken], look: Looks, clear: str | None = None
     ) -> None:
-        """Note what is wrong, have it mended, and see whether it is right now. Keys are those that `look` takes."""
-        if not wrong:
+        """Note what is wrong, have it mended, and see whether it is right now. Keys are those that `look` takes.
+
+        `clear`: a space in which something is nobody's.
+        """
+        if not findings:
             return
-        findings = {key: Finding(plan.table.label, inner, kind, side, causes[key]) for key, (plan, inner, kind) in wrong.items()}
-        book = Findings(self.sides.ledger)
-        how: dict[tuple[str, str, str], str] = {}
         for found in findings.values():
             logger.warning(
                 "reconciliation found: %s", found.kind, extra={"table": found.label, "key": found.key, "cause": found.cause}
             )
+        book = Findings(self.sides.ledger)
+        how: dict[tuple[str, str, str], str] = {}
         if self.mender is not None and self.order.repair:
             book.keep(list(findings.values()))
-            ours = {key: one for key, one in wrong.items() if one[2] != FOREIGN}
-            self.mender.mend(list(ours.values()), self._read)
-            if compare is not None:
-                self.mender.compare([compare])
-            looks, _fence = look(list(ours))
-            right = [key for key, found in looks.items() if not found.problems]
-            how = {findings[key].what: _how(findings[key].kind) for key in right}
+            self.mender.mend([one for one in broken.values() if one[2] != FOREIGN], self._read)
+            if clear is not None:
+                self.mender.clear(clear)
+            ours = [key for key, found in findings.items() if found.kind != FOREIGN]
+            how = {findings[key].what: _how(findings[key].kind) for key in set(ours) - set(_unlike(ours, look))}
             book.mend(list(how.items()))
         self.tallies.note(findings.values(), how)
 
@@ -252,18 +259,35 @@ class Round:
 
     def _revisit(self, plan: TablePlan) -> None:
         """What an earlier round has left open is looked at first: it may be as it should be by now."""
-        label = plan.table.label
-        found = Findings(self.sides.ledger).open(label)
+        found = Findings(self.sides.ledger).open(plan.table.label)
         keys = [one.key for one in found if one.side == SOURCE]
         wrong = {(SOURCE, key) for page in pages(keys) for key in _unlike(page, self._source(plan).look)}
         for space in plan.spaces:
-            ids = {one.key if one.kind == FOREIGN else plan.prefix + one.key: one.key for one in found if one.side == TARGET}
+            ids = {}
+            for one in found:
+                where, _slash, memory_id = one.key.rpartition("/") if one.kind == FOREIGN else (space, "", plan.prefix + one.key)
+                if one.side == TARGET and where == space:
+                    ids[memory_id] = one.key
             side = self._side(space)
             side.open()
             wrong |= {(TARGET, ids[memory_id]) for page in pages(ids) for memory_id in _unlike(page, side.look)}
-        gone = [(one.what, "it was right when it was looked at again") for one in found if (one.side, one.key) not in wrong]
-        if gone and self.order.repair:
-            Findings(self.sides.ledger).mend(gone)
+        self._close(one for one in found if (one.side, one.key) not in wrong)
+
+    def _revisit_others(self) -> None:
+        """The same of what no table that is carried has."""
+        carried = {plan.table.label for plan in self.sides.mapping.plans.values()}
+        right = []
+        for one in Findings(self.sides.ledger).open():
+            if one.label not in carried and "/" in one.key:
+                space, _slash, memory_id = one.key.partition("/")
+                side = self._side(space)
+                side.open()
+                right += [one] if not _unlike([memory_id], side.look) else []
+        self._close(right)
+
+    def _close(self, found: Iterable[Finding]) -> None:
+        if self.order.repair and self.mender is not None:
+            Findings(self.sides.ledger).mend([(one.what, "it was right when it was looked at again") for one in found])
 
     def _side(self, space: str) -> TargetSide:
         here = [plan for plan in self.sides.mapping.numbered.values() if space in plan.spaces]

@@ -29,7 +29,8 @@ Known = tuple[TablePlan, str, Entry]
 class TargetSide:
     """One space. `plans` are all that have memories there, `compared` the numbers of those that are compared.
 
-    `parked`: keys by table of which nothing is expected. `ours`: the ledgers whose stamps count as ours.
+    `parked`: keys by table of which nothing is expected. `ours`: the ledgers whose stamps count as ours. `homeless`: by id, the
+    tables of memories that were found with our stamp and that no carried table has.
     """
 
     sides: Sides
@@ -41,11 +42,14 @@ class TargetSide:
     tallies: Tallies
     counted: int = 0
     strangers: int = 0
+    homeless: dict[str, str] = field(default_factory=dict)
+    _here: dict[str, int] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
 
     def open(self) -> None:
         """Before anything is read: the space is there, and how full it is. Raises TargetUnavailable."""
         self.counted = self.sides.target.open(self.space).counted
+        self._here = {one.label: one.number for one in self.sides.ledger.generations() if self.space in one.spaces}
 
     def listed(self) -> Iterator[tuple[int, list[str]]]:
         """Page by page: how many memories were compared, and the ids of those that differ."""
@@ -55,7 +59,8 @@ class TargetSide:
             suspects = [one.memory_id for one in page if self._judge(one.memory_id, known.get(one.memory_id), one) is not None]
             for one in page:
                 owner = known.get(one.memory_id)
-                self.tallies.of((owner[0] if owner is not None else self.plans[0]).table.label).memories += 1
+                if owner is not None or self.plans:
+                    self.tallies.of((owner[0] if owner is not None else self.plans[0]).table.label).memories += 1
             yield len(page), suspects
 
     def unlisted(self) -> Iterator[tuple[int, list[str]]]:
@@ -136,7 +141,23 @@ class TargetSide:
         if stamp is None or stamp.ledger not in self.ours:
             return FOREIGN
         owner = next((plan for plan, _key in self._candidates(memory_id) if plan.table.label == stamp.table), None)
-        return STRAY if owner is None or owner.number in self.compared else None
+        if owner is not None:
+            return STRAY if owner.number in self.compared else None
+        return self._judge_homeless(memory_id, stamp)
+
+    def _judge_homeless(self, memory_id: str, stamp: Stamp) -> str | None:
+        """One of a table that is not carried: it may rest here, when the table was removed and its memories were kept.
+
+        What was forgotten with a migration that was rolled back has a tombstone; of a table that is nowhere here nothing is kept.
+        """
+        if any(plan.table.label == stamp.table for plan in self.plans):
+            return FOREIGN  # our stamp under an id that it is not of: nobody but somebody else writes that
+        self.homeless[memory_id] = stamp.table
+        number = self._here.get(stamp.table)
+        if number is None:
+            return STRAY
+        entry = self.sides.ledger.entries(number, [stamp.key]).get(stamp.key)
+        return BACK if entry is not None and not entry.live else None
 
     def _placeholder(self, memory_id: str, known: Known | None) -> bool:
         """Made by hand for a parent that PostgreSQL does not have: an orphan's reference leads to it."""

@@ -144,9 +144,9 @@ def test_causes_are_named_where_there_is_evidence(make_rig: MakeRig) -> None:
     rig = started(make_rig)
     remember(rig, "users", "guest_1", '{"a":1}')
     result = reconciled(rig, "--table", "users")
-    assert causes(result) == {("guest_1", "another writer's", "another writer in our spaces")}
+    assert causes(result) == {("users/guest_1", "another writer's", "another writer in our spaces")}
     assert result["mended"] == 0
-    assert [one.key for one in Findings(rig.ledger()).open()] == ["guest_1"]
+    assert [one.key for one in Findings(rig.ledger()).open()] == ["users/guest_1"]
     assert "not mended" in rig.command("status").stdout
     forget(rig, "users", "guest_1")
     book = rig.ledger()
@@ -156,7 +156,7 @@ def test_causes_are_named_where_there_is_evidence(make_rig: MakeRig) -> None:
     result = reconciled(rig, "--table", "users", "--dry-run")
     assert causes(result) == {
         ("9", "missing", "a memory with nearly the same vector"),
-        ("guest_2", "another writer's", "another writer in our spaces"),
+        ("users/guest_2", "another writer's", "another writer in our spaces"),
     }
     forget(rig, "users", "guest_2")
     result = reconciled(rig, "--table", "users")
@@ -278,3 +278,24 @@ def test_a_table_without_a_key_is_compared_whole(make_rig: MakeRig) -> None:
     assert result["mended"] == 2, result
     assert reconciled(rig)["clean"]
     rig.prove()
+
+
+def test_tables_that_are_not_carried_any_more(make_rig: MakeRig) -> None:
+    """What was forgotten with a removed table and comes back is forgotten again; memories that were kept are left alone."""
+    rig = make_rig(reconcile=FAST)
+    rig.sql("create table kept (id int primary key)", "create table gone (id int primary key)", *SCHEMA)
+    rig.sql("insert into kept select generate_series(1, 5)", "insert into gone select generate_series(1, 5)")
+    rig.start()
+    rig.wait_until_proven()
+    for arguments in (("kept", "--keep-memories"), ("gone", "--yes")):
+        done = rig.command("remove", *arguments)
+        assert done.returncode == 0, done.stderr
+    rig.until(lambda: {one.label for one in rig.ledger().tables()} == {"public.users", "public.orders", "public.kept"})
+    assert reconciled(rig)["clean"]
+    rig.engram.damage("gone", "gone_3", "resurrect")
+    result = reconciled(rig)
+    assert [(one["table"], one["key"], one["kind"], one["how"]) for one in result["findings"]] == [
+        ("public.gone", "gone/gone_3", "unknown to the ledger", "forgotten")
+    ]
+    assert reconciled(rig)["clean"]
+    assert content(rig, "kept", "kept_3")
