@@ -63,7 +63,10 @@ def reconcile(
     try:
         names = [name for given in tables or [] for name in given.split(",") if name]
         order = Order(tuple(carried(book, name) for name in names), repair)
-        if book.held_by() is not None:
+        running = book.held_by() is not None
+        if "paused" in book.facts() and (repair or running):
+            raise ConfigError("the bridge is paused: it compares and mends nothing", hint="engram-bridge resume")
+        if running:
             number = Reconciliations(book).ask(who or me(), order.as_dict())
             result = _awaited(book, number)
         elif repair:
@@ -77,6 +80,8 @@ def reconcile(
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         show(console, document)
+    if "failed" in result:
+        return 1
     return 0 if result["clean"] else FOUND
 
 

@@ -17,6 +17,9 @@ from bridge.ledger.patience import waits
 KEPT = 500
 """Rounds that are kept: of more, the oldest go."""
 
+LOOKED = 50
+"""So many of the newest are looked through for one of a kind."""
+
 OWN = "bridge"
 """Who asks for the rounds that come by themselves."""
 
@@ -75,7 +78,7 @@ class Reconciliations:
     @waits
     def last_ended(self) -> Reconciliation | None:
         """The newest of the bridge's own rounds that has ended and left no table out."""
-        found = self._read(tables.reconciliations.c.ended.is_not(None), limit=KEPT)
+        found = self._read(tables.reconciliations.c.ended.is_not(None), limit=LOOKED)
         return next((one for one in found if one.own and one.result is not None and one.result.get("whole")), None)
 
     @waits

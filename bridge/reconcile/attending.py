@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """How often it is looked whether a round has to make way."""
+
+CHANGED_MEANWHILE = "its definition changed meanwhile"
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ class Reconciling:
 
     def _round(self, one: Reconciliation, order: Order, began: float) -> dict[str, Any]:
         mapping = self.mapping()
-        fit = {plan.number for plan in mapping.numbered.values() if self._unfit(plan) is None}
+        fit = mapping.numbered.keys() - self._unfit(mapping.numbered.values())
         wanted = [plan for label, plan in mapping.plans.items() if not order.tables or label in order.tables]
         plans = [plan for plan in wanted if plan.number in fit]
 
@@ -137,9 +139,10 @@ class Reconciling:
     def _result(
         self, tallies: Tallies, order: Order, wanted: list[TablePlan], fit: set[int], began: float, epoch: str | None
     ) -> dict[str, Any]:
+        why = self._unfit(wanted)
         for plan in wanted:
             if plan.number not in fit:
-                tallies.of(plan.table.label).skipped = self._unfit(plan) or "its definition changed meanwhile"
+                tallies.of(plan.table.label).skipped = why.get(plan.number, CHANGED_MEANWHILE)
         now = epoch if epoch == self._epoch() else None
         return tallies.result(repair=order.repair and self.mender is not None, began=began, ended=time.time(), epoch=now)
 
@@ -150,17 +153,23 @@ class Reconciling:
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             asked = one.own and any(not other.own for other in Reconciliations(self.ledger).waiting())
-            self._stopping = asked or not self.ready() or any(self._unfit(plan) is not None for plan in plans)
+            self._stopping = asked or not self.ready() or bool(self._unfit(plans))
         return self._stopping
 
-    def _unfit(self, plan: TablePlan) -> str | None:
-        """Why a table cannot be compared now."""
-        record = next((found for found in self.ledger.generations() if found.number == plan.number), None)
-        if record is None or record.state != "loaded":
-            return record.state if record is not None else "not carried"
-        if plan.number in resyncing(self.ledger.facts()):
-            return "being read again"
-        return None if self.mapping().numbered.get(plan.number) is plan else "its definition changed meanwhile"
+    def _unfit(self, plans: Iterable[TablePlan]) -> dict[int, str]:
+        """Those of the tables that cannot be compared now, by number, with why."""
+        records = {record.number: record.state for record in self.ledger.generations()}
+        read_again, now = resyncing(self.ledger.facts()), self.mapping().numbered
+        why = {}
+        for plan in plans:
+            state = records.get(plan.number, "not carried")
+            if state != "loaded":
+                why[plan.number] = state
+            elif plan.number in read_again:
+                why[plan.number] = "being read again"
+            elif now.get(plan.number) is not plan:
+                why[plan.number] = CHANGED_MEANWHILE
+        return why
 
     def _epoch(self) -> str | None:
         epochs = self.ledger.epochs()

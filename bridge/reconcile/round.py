@@ -163,7 +163,9 @@ class Round:
             found = self._settled(plan.table.label, page, side.look, passed)
             findings = {key: Finding(plan.table.label, key, kind, SOURCE) for key, kind in found.items()}
             self._conclude(findings, {key: (plan, key, kind) for key, kind in found.items()}, side.look)
-        self._position["suspects"] = []
+        if self._position["suspects"]:
+            self._position["suspects"] = []
+            self._keep(now=True)
 
     # the ledger against Engram
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.gate import Entry
+from bridge.ledger import FILLING, RETIRED, SERVING, TableRecord
 from bridge.ledger.dangling import Dangling
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
@@ -43,13 +44,14 @@ class TargetSide:
     counted: int = 0
     strangers: int = 0
     homeless: dict[str, str] = field(default_factory=dict)
-    _here: dict[str, int] = field(default_factory=dict)
+    _here: dict[str, TableRecord] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
 
     def open(self) -> None:
         """Before anything is read: the space is there, and how full it is. Raises TargetUnavailable."""
         self.counted = self.sides.target.open(self.space).counted
-        self._here = {one.label: one.number for one in self.sides.ledger.generations() if self.space in one.spaces}
+        known = self.sides.ledger.generations(RETIRED, SERVING, FILLING)
+        self._here = {one.label: one for one in sorted(known, key=lambda one: one.role == RETIRED) if self.space in one.spaces}
 
     def listed(self) -> Iterator[tuple[int, list[str]]]:
         """Page by page: how many memories were compared, and the ids of those that differ."""
@@ -149,14 +151,15 @@ class TargetSide:
         """One of a table that is not carried: it may rest here, when the table was removed and its memories were kept.
 
         What was forgotten with a migration that was rolled back has a tombstone; of a table that is nowhere here nothing is kept.
+        While a generation that has retired is being forgotten, its memories are there and nobody expects them.
         """
         if any(plan.table.label == stamp.table for plan in self.plans):
             return FOREIGN  # our stamp under an id that it is not of: nobody but somebody else writes that
         self.homeless[memory_id] = stamp.table
-        number = self._here.get(stamp.table)
-        if number is None:
+        record = self._here.get(stamp.table)
+        if record is None:
             return STRAY
-        entry = self.sides.ledger.entries(number, [stamp.key]).get(stamp.key)
+        entry = self.sides.ledger.entries(record.number, [stamp.key]).get(stamp.key) if record.role != RETIRED else None
         return BACK if entry is not None and not entry.live else None
 
     def _placeholder(self, memory_id: str, known: Known | None) -> bool:
