@@ -7,6 +7,7 @@ believes nobody (`bridge.evidence`). Ends with 1 when anything is not as it shou
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from pathlib import Path
 import psycopg
 
 from bench.database import SETTINGS, execute
+from bridge.capacity import SEARCHABLE_ROWS
 from bridge.config import Config
 from bridge.evidence import compare
 from bridge.ledger import Ledger
@@ -120,6 +122,8 @@ def whole(stage: Stage, arguments: argparse.Namespace) -> None:
     flags = ("--batch-size", "5000", "--parallel-workers", "8")
     code, _seconds = stage.run(*flags, "--dry-run")
     stage.expect(code == 0, "the dry run finds nothing in the way")
+    if arguments.rows > SEARCHABLE_ROWS:  # as the dry run advises: in one space search would find what does not match
+        flags += ("--shards", "order_items:2")
     checkpoint = ("--checkpoint-file", str(stage.folder / "pg_migration.json"))
     code, seconds = stage.run(*flags, *checkpoint, "--validate", "--report", str(report))
     document = json.loads(report.read_text(encoding="utf-8"))
@@ -176,8 +180,11 @@ def main() -> int:
     """Both, on databases of their own."""
     parser = argparse.ArgumentParser(prog="bench.migration", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the large database, at least")
+    parser.add_argument("--only", choices=("whole", "killed"), default=None, help="one of the two alone")
     parser.add_argument("--keep", type=Path, default=None, help="folder that the report is kept in")
     arguments = parser.parse_args()
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True)  # between the lines of the commands, also in a file
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="engram-bridge-migration-", ignore_cleanup_errors=True) as place:
@@ -185,6 +192,8 @@ def main() -> int:
         postgres.start()
         try:
             for name, rows in (("whole", round(arguments.rows * 1.08)), ("killed", 8_000)):
+                if arguments.only not in (None, name):
+                    continue
                 folder = Path(place) / name
                 folder.mkdir()
                 url = _database(postgres.url(), name, rows)
