@@ -16,7 +16,7 @@ import psycopg
 from bridge.ledger import Ledger
 from bridge.sandbox.engram.process import SandboxEngram
 
-PATIENCE = 180.0
+PATIENCE = 300.0
 
 
 class Migrator:
