@@ -15,6 +15,7 @@ from bridge.lsn import format_lsn
 LEDGER_BYTES_PER_ROW = 500
 LEAST_FREE_BYTES = 100_000_000
 MANY_SPACES = 40
+FEWER_SPACES = "Use fewer shards, or one space for several small tables (tables.<name>.space; --memory-space of a migration)."
 
 
 def place_findings(facts: Facts) -> list[Finding]:
@@ -101,7 +102,7 @@ def _spaces(facts: Facts, limit: int) -> Iterator[Finding]:
             "space.cost",
             "target",
             f"{len(tables)} space(s), {cost if new else 'all of them there already'}",
-            "Use fewer shards." if len(tables) > MANY_SPACES else "",
+            FEWER_SPACES if len(tables) > MANY_SPACES else "",
         )
 
 

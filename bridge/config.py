@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from bridge import settings_file
 from bridge.config_cutover import Cutover
-from bridge.config_sections import SIZE, Embedding, Heartbeat, Reconcile, Section, model_checked, port_is_valid, size_of
+from bridge.config_sections import (
+    SIZE,
+    Embedding,
+    Heartbeat,
+    Reconcile,
+    Section,
+    connection_string,
+    model_checked,
+    port_is_valid,
+    size_of,
+)
 from bridge.config_serving import Serve, with_tokens
 from bridge.errors import ConfigError
 from bridge.explain import explain_errors
@@ -72,13 +80,7 @@ class Source(Section):
     @field_validator("url")
     @classmethod
     def _is_conninfo(cls, url: str) -> str:
-        try:
-            conninfo_to_dict(url)
-        except psycopg.Error:
-            raise ValueError("a PostgreSQL connection string: postgresql://user@host:5432/database") from None
-        if not url.strip():
-            raise ValueError("a PostgreSQL connection string: postgresql://user@host:5432/database")
-        return url
+        return connection_string(url)
 
     @property
     def shown(self) -> str:

@@ -6,6 +6,8 @@ import re
 from typing import Literal
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from bridge.embedding.options import EndpointOptions, ModelOptions
@@ -132,3 +134,23 @@ class Embedding(Section):
                 max_characters=self.endpoint.max_characters,
             ),
         )
+
+
+def connection_string(url: str) -> str:
+    """The connection string that is given, if it is one. Raises ValueError.
+
+    An @ or / in a password ends it too early: the rest of it would be taken for a host, a port or a database, and be shown.
+    """
+    try:
+        known = conninfo_to_dict(url) if url.strip() else None
+    except psycopg.Error:
+        known = None
+    host, ports = (str((known or {}).get(name) or "") for name in ("host", "port"))
+    if (
+        known is None
+        or any("@" in one[1:] for one in host.split(","))
+        or not all(port.isdigit() for port in ports.split(",") if port)
+    ):
+        odd = ", where a password's @ is written %40 and its / %2F, or is left to PGPASSWORD" if "://" in url else ""
+        raise ValueError(f"a PostgreSQL connection string: postgresql://user@host:5432/database{odd}")
+    return url

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from bridge.config_sections import Section
+from bridge.config_sections import Section, connection_string
 
 READ_TOKEN, OPERATE_TOKEN = "ENGRAM_BRIDGE_READ_TOKEN", "ENGRAM_BRIDGE_OPERATE_TOKEN"
 SHORTEST_TOKEN = 16
@@ -48,13 +46,7 @@ class Serve(Section):
     @field_validator("source")
     @classmethod
     def _is_conninfo(cls, url: str | None) -> str | None:
-        try:
-            known = conninfo_to_dict(url) if url is not None else {"host": ""}
-        except psycopg.Error:
-            known = {}
-        if not known:
-            raise ValueError("a PostgreSQL connection string: postgresql://user@host:5432/database")
-        return url
+        return url if url is None else connection_string(url)
 
     @field_validator("read_token", "operate_token")
     @classmethod

@@ -57,7 +57,7 @@ class Migrations:
         m, f = tables.migrations, tables.facts
         with self._ledger.writing() as connection:
             known = connection.execute(select(m.c.number, m.c.kind).where(m.c.id == migration_id)).one_or_none()
-            values = {"detail": json.dumps(dict(detail)), "ended": None, "result": None}
+            values: dict[str, Any] = {"detail": json.dumps(dict(detail)), "ended": None, "result": None}
             if known is None:
                 made = m.insert().values(id=migration_id, kind=kind, began=time.time(), **values).returning(m.c.number)
                 return int(connection.execute(made).scalar_one())
@@ -73,6 +73,8 @@ class Migrations:
                     f"the migration {migration_id!r} is being rolled back",
                     hint=f"Run `engram-bridge rollback --migration-id {migration_id}` to its end first.",
                 )
+            if rollback is not None:
+                values["began"] = time.time()  # nothing of what it did before is left
             connection.execute(delete(f).where(fact))  # what it writes from now on is not taken back
             connection.execute(update(m).where(m.c.number == known.number).values(**values))
             return int(known.number)

@@ -105,11 +105,11 @@ class DryRun:
         warnings = sum(found.level == "warning" for found in self.findings)
         stands = f"{count(len(errors), 'thing')} {'stands' if len(errors) == 1 else 'stand'} in the way"
         figures = (
-            Figure(f"{estimate.rows:,}", "rows"),
-            Figure(f"{len(estimate.tables):,}", "tables"),
+            Figure(f"{estimate.rows:,}", "row" if estimate.rows == 1 else "rows"),
+            Figure(f"{len(estimate.tables):,}", "table" if len(estimate.tables) == 1 else "tables"),
             Figure(_span(estimate.seconds), "predicted time"),
             Figure(size(estimate.engram_bytes), "in Engram"),
-            Figure(f"{warnings:,}", "warnings", "warn" if warnings else "good"),
+            Figure(f"{warnings:,}", "warning" if warnings == 1 else "warnings", "warn" if warnings else "good"),
         )
         sections = (_plan(self), _needs(self), *_found(self), _advised(self))
         return Page(

@@ -35,7 +35,7 @@ CANNOT = (
 )
 NEXT = (
     "The tables are not carried any more, and PostgreSQL answers their reads.",
-    "To migrate them again: `migrate-postgresql` as before, with a new --migration-id.",
+    "To migrate them again: the same `migrate-postgresql` command, or one with another --migration-id.",
     "To carry them by a running bridge: `engram-bridge add TABLE`.",
 )
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def test_a_stage_is_taken_back_and_the_other_stays(migrator: Migrator) -> None:
     assert held(migrator) == stage_1
     assert rows(migrator) == source
 
-    migrator.migrate(*second)  # its checkpoint says that it is complete, and it was taken back
+    since = time.time()
+    anew = migrator.migrate(*second)  # its checkpoint says that it is complete, and it was taken back
+    assert anew["began"] > since, "what was taken back is no part of how long it took"
     again = held(migrator)
     assert set(again) == set(both)
     assert of(again, "stage-1") == stage_1

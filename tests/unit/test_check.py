@@ -283,6 +283,7 @@ def test_many_spaces_are_warned_of() -> None:
     finding = _told(facts_with(tables=(replace(GOOD.tables[0], spaces=spaces),)))["space.cost"]
     assert finding.level == "warning"
     assert "50 space(s), 50 of them new: sparse files of 155 GB" in finding.what
+    assert "one space for several" in finding.remedy
 
 
 def test_an_unreachable_source_leaves_the_rest() -> None:
