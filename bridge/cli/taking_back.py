@@ -7,6 +7,7 @@ import re
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,7 @@ def rollback(
         with closing(open_target(settings)) as engram:
             deed = Rollback(book, engram, migration, labels, who=me(), told=_teller())
             if acts:
-                require_sound(engram)
+                deed.tried = partial(require_sound, engram)
                 _confirm(settings, deed, yes=yes)
             began = time.time()
             if acts:

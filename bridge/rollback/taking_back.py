@@ -55,7 +55,10 @@ Told = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Rollback:
-    """One migration, and the tables in which it is taken back (their labels)."""
+    """One migration, and the tables in which it is taken back (their labels).
+
+    `tried` says by an error that the target cannot be trusted, once the reads are PostgreSQL's and before anything is forgotten.
+    """
 
     ledger: Ledger
     target: Target
@@ -63,6 +66,7 @@ class Rollback:
     tables: Sequence[str]
     who: str = ""
     told: Told = lambda _table, _done, _all: None
+    tried: Callable[[], None] = lambda: None
     tallies: dict[str, Tally] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)
     _judge: Judge = field(init=False)
@@ -101,6 +105,7 @@ class Rollback:
         self.ledger.put_facts({self._fact: json.dumps({"began": began, "ended": None, "tables": list(self.tables)})})
         self._move_reads()
         self._leave_out()
+        self.tried()
         for _pass in range(PASSES):
             epoch = self.target.epoch()
             self._pass(act=True)

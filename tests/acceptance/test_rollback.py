@@ -283,7 +283,7 @@ def test_reads_go_back_first_and_nothing_is_loaded_again(make_rig: MakeRig) -> N
     assert away.returncode == 75, away.stderr
     routes = Serving(rig.ledger()).routes()
     assert {route.mode for route in routes.values()} == {Mode.POSTGRES}
-    rig.engram.faults([{"on": "Forget", "do": "drop"}])
+    rig.engram.faults([{"on": "Forget", "do": "drop", "about": "parts_"}])
     failed = rollback(rig, "two", "--yes", code=1)
     assert failed["outcome"] == "failed"
     assert len(tallies(failed)["public.parts"]["unproven"]) >= 39
