@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.assembling import LANE_THREADS
 from bridge.config import Config
 from bridge.frontier import Frontier
 from bridge.lane import Lane
@@ -19,7 +20,6 @@ from bridge.mapping import TablePlan
 from bridge.pool import LanePool
 from bridge.postgres import connect
 from bridge.recorder import Recorder
-from bridge.running import LANE_THREADS
 from bridge.wiring import make_plan, open_embedders
 from bridge.workshop import Workshop
 from snapshot.loader import Loader

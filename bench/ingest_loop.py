@@ -17,12 +17,12 @@ from urllib.parse import quote
 import grpc
 import httpx
 
+from bridge.assembling import LANE_THREADS
 from bridge.engram import engram_pb2, wire
 from bridge.engram.client import FORGET_WINDOW, READERS, Address, EngramTarget
 from bridge.lane import LAST_BATCH
 from bridge.memories import Stored, Write
 from bridge.ports import Kept
-from bridge.running import LANE_THREADS
 
 _SERVICE = "/engram.v1.EngramService"
 _NONE: frozenset[str] = frozenset()

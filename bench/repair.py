@@ -20,8 +20,9 @@ from bench.assembly import config_for
 from bench.database import execute, make_narrow, server
 from bench.figures import Figure, Say, Scale, median_ratio
 from bench.ingest import prepared, wait
+from bridge.assembling import LANE_THREADS
 from bridge.engram.client import PAGE
-from bridge.running import LANE_THREADS, Bridge
+from bridge.running import Bridge
 from bridge.sandbox.engram.process import SandboxEngram
 
 GOAL = 2.0

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from bridge import renewal
 from bridge.acts import Acts
 from bridge.admission import admit
-from bridge.adoption import ADOPTED, Adoption, Occupied, settle, survey
+from bridge.adoption import ADOPTED, Adoption, Occupied
 from bridge.alterations import Alterations
+from bridge.assembling import LANE_THREADS, add_lanes, in_order, make_reconciling, make_workshop, open_spaces
 from bridge.catalogue_watch import CatalogueWatch
 from bridge.check import Finding, setting
 from bridge.config import Config
@@ -31,12 +32,8 @@ from bridge.heartbeat import Heartbeat
 from bridge.housekeeping import Housekeeping
 from bridge.intake import Intake
 from bridge.keeper import TableKeeper
-from bridge.lane import Lane
 from bridge.ledger import (
-    FILLING,
     RESYNC_LOADING,
-    RETIRED,
-    SERVING,
     Ledger,
     Migrations,
     resyncing,
@@ -46,14 +43,12 @@ from bridge.ledger.removal import remove
 from bridge.lookout import Lookout
 from bridge.lsn import LOWEST, Lsn, fence, format_lsn, make_version
 from bridge.making import MIXED, making_fact, note_makings
-from bridge.mapping import TablePlan
 from bridge.models import settle_models
 from bridge.origin import Origin
 from bridge.oversight import Oversight
 from bridge.pool import LanePool
 from bridge.postgres import connect, flush_position
 from bridge.reconcile.attending import Reconciling
-from bridge.reconcile.mending import Mender
 from bridge.recorder import Recorder
 from bridge.rereading import Rereading
 from bridge.restoring import begin_after_migration, begin_resyncs, restore
@@ -74,12 +69,9 @@ from bridge.wiring import (
 )
 from bridge.workshop import Workshop
 from snapshot.loader import Loader
-from snapshot.order import foreign_key_order
 from snapshot.refresh import Refresher
 
 logger = logging.getLogger(__name__)
-
-LANE_THREADS = 8
 
 OUTSIDE = {"publication_made", "making_slot", ADOPTED}
 """Facts of things outside the ledger that only it knows whose they are."""
@@ -280,19 +272,6 @@ def _tell_shards(plan: Plan) -> None:
             logger.info("a table lives in %d space(s): %s", len(one.spaces), label, extra={"table": label, "hint": remedy})
 
 
-def open_spaces(ledger: Ledger, target: EngramTarget, plan: Plan, occupied: Occupied) -> dict[str, bool]:
-    """Open all spaces, deal with what others have left in those that are new to this ledger, and note which were empty then."""
-    unknown = [space for space in plan.mapping.written if ledger.space(space) is None]
-    settle([survey(target, plan.mapping, plan.identity.ledger, space) for space in unknown], occupied, ledger, target)
-    pristine = {}
-    for space in dict.fromkeys([*plan.mapping.written, *ledger.spaces()]):  # what was forgotten in the others can come back
-        counted, known = target.open(space).counted, ledger.space(space)
-        if known is None:
-            ledger.put_space(space, pristine=counted == 0)
-        pristine[space] = known[0] if known is not None else counted == 0
-    return pristine
-
-
 def _assemble(
     config: Config,
     ledger: Ledger,
@@ -306,45 +285,17 @@ def _assemble(
     origin = Origin(config.source.url, known["system_identifier"], int(known["timeline"]))
     frontier = Frontier(int(known["confirmed"]))
     recorder = Recorder(ledger, frontier)
-    shop = Workshop(
-        ledger=ledger,
-        recorder=recorder,
-        target=target,
-        embedders=embedders,
-        reader=Refresher(origin),
-        mapping=plan.mapping,
-        confidence=target.confidence,
-        limit=config.target.limit,
-        ledger_id=plan.identity.ledger,
-        adopted=frozenset(json.loads(ledger.facts().get(ADOPTED, "[]"))),
-        default_when=float(ledger.facts()["created"]),
-        retry_first=config.parked.retry_first,
-        retry_last=config.parked.retry_last,
-        migration=plan.migration,
-    )
+    shop = make_workshop(config, ledger, target, plan, embedders, recorder, Refresher(origin))
+    shop.adopted = frozenset(json.loads(known.get(ADOPTED, "[]")))
+    shop.migration = plan.migration
     pool = LanePool(shop, threads=LANE_THREADS)
     resyncs = restore(ledger, shop, plan)
     add_lanes(ledger, shop, pool, spaces)
     keeper = TableKeeper(config, ledger, shop, source.publication, resyncs)
     intake = Intake(shop, pool, frontier, keeper, source.epoch)
-    loader = Loader(
-        url=origin,
-        ledger=ledger,
-        recorder=recorder,
-        pool=pool,
-        version=make_version(source.epoch, source.consistent_point, 0),
-        plans=in_order(plan),
-        stop_table=keeper.stop_table,
-        workers=config.snapshot.workers,
-        chunk_rows=config.snapshot.chunk_rows,
-    )
-    facts = ledger.facts()
-    shop.visible_below = facts.get("visible_below", LOWEST)
-    if "snapshot_paused" in facts:
-        loader.paused.set()
-    pool.pause(wanted="paused" in facts)
-    loader.anew.update(number for number in plan.mapping.numbered if facts.get(making_fact(number)) == MIXED)
-    loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
+    loader = _loader(config, ledger, origin, plan, source, recorder, pool, keeper, resyncs)
+    shop.visible_below = known.get("visible_below", LOWEST)
+    pool.pause(wanted="paused" in known)
     tables = [(p.table.schema, p.table.name) for p in plan.mapping.plans.values()]
     stream = Stream(Connector(config, ledger, source, tables).open, intake, frontier, recorder)
     asks = Source(config.source.url)
@@ -354,18 +305,11 @@ def _assemble(
     recorder.unlinked.set()  # a run may have been killed between recording a parent and refreshing its children
     watch = TargetWatch(shop, pool, reload=resync.reload, rewrite_share=config.target.rewrite_share)
     housekeeping.watch = resync.watch = watch
-    housekeeping.slot_watch = SlotWatch(
-        config.source.url,
-        source.slot,
-        limit=config.source.max_retained_bytes,
-        drop=config.source.on_max_retained == "drop",
-        leave=stream.stop,
-        paused=lambda: pool.paused,
-    )
+    housekeeping.slot_watch = _slot_watch(config, source, stream, pool)
     housekeeping.beside["validation"] = Attendant(
         config, ledger, lambda: shop.mapping, embedders, resync.ending.is_set, ready=lambda: watch.repaired
     ).step
-    reconciling = _reconciling(config, ledger, shop, pool, recorder, loader, resync, watch)
+    reconciling = make_reconciling(config, shop, pool, recorder, loader, resync, watch)
     housekeeping.beside["reconcile"] = reconciling.step
     housekeeping.oversight = Oversight(config, ledger, source.slot)
     housekeeping.beside |= {"returning": housekeeping.oversight.returning, "gates": housekeeping.oversight.gates}
@@ -388,47 +332,42 @@ def _assemble(
     return Bridge(config, ledger, target, plan, source, shop, recorder, frontier, *parts)
 
 
-def _reconciling(
+def _loader(
     config: Config,
     ledger: Ledger,
-    shop: Workshop,
-    pool: LanePool,
+    origin: Origin,
+    plan: Plan,
+    source: SourceFacts,
     recorder: Recorder,
-    loader: Loader,
-    resync: Resyncing,
-    watch: TargetWatch,
-) -> Reconciling:
-    def ready() -> bool:
-        sound = watch.repaired and watch.reachable and pool.trouble is None and not pool.paused
-        return sound and loader.finished and not resync.adopting
-
-    return Reconciling(
-        config,
-        ledger,
-        lambda: shop.mapping,
-        resync.ending.is_set,
-        ready,
-        lambda counters: recorder.commit([], counters),
-        Mender(pool, lambda: loader.version, resync.reload, watch.compare, lambda: watch.repaired, resync.ending.is_set),
-        adopted=shop.adopted,
-        embedders=shop.embedders,
+    pool: LanePool,
+    keeper: TableKeeper,
+    resyncs: set[int],
+) -> Loader:
+    loader = Loader(
+        url=origin,
+        ledger=ledger,
+        recorder=recorder,
+        pool=pool,
+        version=make_version(source.epoch, source.consistent_point, 0),
+        plans=in_order(plan),
+        stop_table=keeper.stop_table,
+        workers=config.snapshot.workers,
+        chunk_rows=config.snapshot.chunk_rows,
     )
+    facts = ledger.facts()
+    if "snapshot_paused" in facts:
+        loader.paused.set()
+    loader.anew.update(number for number in plan.mapping.numbered if facts.get(making_fact(number)) == MIXED)
+    loader.refreshing.update(number for number in resyncs if facts.get(f"resync:{number}", "").startswith(RESYNC_LOADING))
+    return loader
 
 
-def add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
-    """A lane for each space; the value says whether it was empty when this ledger began."""
-    live = ledger.live_counts()
-    records = ledger.generations(SERVING, FILLING, RETIRED)  # what is not written any more takes room, too
-    for space, pristine in spaces.items():
-        lane = Lane(space, shop, pristine=pristine)
-        for record in records:
-            if space in record.spaces:
-                lane.live += live.get((record.number, record.spaces.index(space)), 0)
-        pool.add(lane)
-
-
-def in_order(plan: Plan) -> list[TablePlan]:
-    """Parents first; what is filled beside those that serve comes last."""
-    tables = [p.table for p in plan.mapping.plans.values()]
-    serving = [plan.mapping.plans[table.label] for component in foreign_key_order(tables) for table in component]
-    return serving + [one for one in plan.mapping.numbered.values() if plan.mapping.plans[one.table.label] is not one]
+def _slot_watch(config: Config, source: SourceFacts, stream: Stream, pool: LanePool) -> SlotWatch:
+    return SlotWatch(
+        config.source.url,
+        source.slot,
+        limit=config.source.max_retained_bytes,
+        drop=config.source.on_max_retained == "drop",
+        leave=stream.stop,
+        paused=lambda: pool.paused,
+    )

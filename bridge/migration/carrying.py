@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from bridge.adoption import Occupied
+from bridge.assembling import LANE_THREADS, add_lanes, in_order, make_workshop, open_spaces
 from bridge.choices import MAPPED
 from bridge.config import Config
 from bridge.embedding import Embedders
@@ -31,7 +32,6 @@ from bridge.recorder import Recorder
 from bridge.rereading import Rereading
 from bridge.resyncing import Resyncing
 from bridge.rounds import Rounds
-from bridge.running import LANE_THREADS, add_lanes, in_order, open_spaces
 from bridge.source_queries import Source
 from bridge.watch import TargetWatch
 from bridge.wiring import Plan, changed_columns, column_facts, links_fact, make_plan
@@ -220,7 +220,8 @@ def assemble(
     refreshing = _begin(ledger, plan, numbers, {n: _marker(config, restrictions.get(n)) for n in numbers}, manner)
     frontier = Frontier(held.position)
     recorder = Recorder(ledger, frontier)
-    shop = _workshop(config, ledger, target, embedders, held, plan, recorder)
+    shop = make_workshop(config, ledger, target, plan, embedders, recorder, Refresher(held))
+    shop.floors.update({record.number: record.floor for record in ledger.generations() if record.floor})
     pool = LanePool(shop, threads=LANE_THREADS)
     add_lanes(ledger, shop, pool, spaces)
     loader = Loader(
@@ -249,35 +250,6 @@ def assemble(
     watch.begin(compare=facts.get("ended") == "no")
     partial = frozenset(restrictions)
     return Carrying(config, ledger, target, held, plan, shop, recorder, pool, loader, watch, resync, numbers, partial)
-
-
-def _workshop(
-    config: Config,
-    ledger: Ledger,
-    target: EngramTarget,
-    embedders: Embedders,
-    held: HeldSnapshot,
-    plan: Plan,
-    recorder: Recorder,
-) -> Workshop:
-    shop = Workshop(
-        ledger=ledger,
-        recorder=recorder,
-        target=target,
-        embedders=embedders,
-        reader=Refresher(held),
-        mapping=plan.mapping,
-        confidence=target.confidence,
-        limit=config.target.limit,
-        ledger_id=plan.identity.ledger,
-        default_when=float(ledger.facts()["created"]),
-        retry_first=config.parked.retry_first,
-        retry_last=config.parked.retry_last,
-    )
-    for record in ledger.generations():
-        if record.floor:
-            shop.floors[record.number] = record.floor
-    return shop
 
 
 def _marker(config: Config, only: Restriction | None) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bridge import lane as lanes
+from bridge.assembling import add_lanes
 from bridge.errors import TargetUnavailable
 from bridge.gate import Entry
 from bridge.lane import Lane
 from bridge.ledger import Batch, Generations, Ledger, Outcome
 from bridge.mapping import Mapping
-from bridge.running import _add_lanes
 from bridge.works import Comparison, Vacation
 
 
@@ -54,5 +54,5 @@ def test_memories_of_a_removed_table_take_room_after_a_start(ledger: Ledger, kee
     Generations(ledger).remove("public.orders", keep=keep, reason="removed")
     shop: Any = SimpleNamespace(mapping=Mapping({}, {}))
     added: list[Lane] = []
-    _add_lanes(ledger, shop, SimpleNamespace(add=added.append), {"orders": False})  # type: ignore[arg-type]
+    add_lanes(ledger, shop, SimpleNamespace(add=added.append), {"orders": False})  # type: ignore[arg-type]
     assert [(lane.space, lane.live) for lane in added] == [("orders", 2)]
