@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import signal
 import sys
 import threading
@@ -14,12 +13,12 @@ import typer
 
 from bridge import logs
 from bridge.cli.app import say
+from bridge.cli.command_lines import command_line, source_secrets
 from bridge.cli.options import DEFAULT_FILE
 from bridge.config import Config
 from bridge.config import load as load_config
 from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
-from bridge.postgres import SECRETS, password_free
 
 logger = logging.getLogger(__name__)
 
@@ -292,32 +291,6 @@ def _database(base: Config) -> str:
 
     given = conninfo_to_dict(base.source.url)
     return str(given.get("dbname") or given.get("user") or "postgres")
-
-
-def source_secrets(base: Config) -> set[str]:
-    """The secrets that stand in the source's connection string."""
-    from psycopg.conninfo import conninfo_to_dict
-
-    return {name for name in conninfo_to_dict(base.source.url) if name in SECRETS}
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command as it can be given again, without the secrets of its connection strings."""
-    return shlex.join(["migrate-postgresql", *(_shown(one) for one in arguments[1:])])
-
-
-def _shown(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    if argument.startswith("--") and equals:
-        return f"{name}={_shown(value)}"
-    if "://" not in argument and not any(f"{secret}=" in argument for secret in SECRETS):
-        return argument
-    try:
-        from psycopg.conninfo import conninfo_to_dict
-
-        return password_free(argument) if not SECRETS.isdisjoint(conninfo_to_dict(argument)) else argument
-    except Exception:  # noqa: BLE001 - an address of something else: Engram's, an embedding endpoint's
-        return argument
 
 
 def _plan(order: Any, base: Config, settings: Any, *, validate: bool, report: Path | None) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.choices import Choices
-from bridge.cli.migrating import command_line
+from bridge.cli.command_lines import command_line
 from bridge.config import Config
 from bridge.errors import ConfigError
 from bridge.migration import order as orders

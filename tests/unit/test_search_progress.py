@@ -68,10 +68,11 @@ def test_an_earlier_ledger_knows_what_its_target_cannot_have_forgotten(ledger: L
     if starts == 2:
         ledger.put_epoch("second", seen=2.0)
     with ledger.writing() as connection:
-        connection.execute(text("alter table memories drop column epoch"))
-        connection.execute(text("alter table memories drop column migration"))
+        for column in ("epoch", "migration", "mark"):
+            connection.execute(text(f"alter table memories drop column {column}"))
         connection.execute(text("alter table spaces drop column rewritten"))
-        for table in ("routes", "audit", "readings", "mismatches", "validations", "migrations", "findings"):
+        later = ("routes", "audit", "readings", "mismatches", "validations", "migrations", "findings", "reconciliations")
+        for table in later:
             connection.execute(text(f"drop table {table}"))
         connection.execute(text("update facts set value = '3' where name = 'schema_version'"))
     again = Ledger(ledger.location)
