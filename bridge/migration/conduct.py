@@ -136,9 +136,10 @@ def require_sound(target: EngramTarget) -> None:
 
 
 def _give_back(ledger: Ledger) -> None:
-    """Close the ledger of a start that failed; one that this start has made is removed."""
+    """Close the ledger of a start that failed; one that this start has made, and by which no migration began, is removed: its
+    tables would keep the spaces that were asked for, and other ones be refused."""
     with suppress(BridgeError):
-        if ledger.is_new and not ledger.tables():
+        if ledger.is_new and not Migrations(ledger).all():
             remove(ledger)
             return
     ledger.close()

@@ -231,3 +231,12 @@ def test_it_shows_what_workers_do_and_all_read_one_snapshot(
     assert document is not None
     assert document["exit_code"] == 0
     assert {one["table"]: one["rows"] for one in document["tables"]} == {"public.users": 100, "public.orders": 400}
+
+
+def test_spaces_of_another_ledger_are_refused_and_others_may_be_named(migrator: Migrator) -> None:
+    """The refusal leaves no ledger behind that would hold on to the spaces that it refused."""
+    migrator.migrate("--ledger", "first.db")
+    refused = migrator.run()
+    assert refused.returncode == 1
+    assert "memories of another ledger" in refused.stderr
+    migrator.migrate("--memory-space", "elsewhere")
