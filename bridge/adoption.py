@@ -109,8 +109,8 @@ def settle(occupants: Sequence[Occupants], wanted: Occupied, ledger: Ledger, tar
 def _refuse(foreign: Sequence[Occupants]) -> None:
     for one in foreign:
         whose = f"something else ({_named(one.strangers)})" if one.strangers else "another ledger"
-        adopt = "" if one.strangers else "take them over (run --adopt), "
-        remedy = f"{adopt}have everything in them forgotten (run --wipe), or {OTHER_SPACES}."
+        adopt = "" if one.strangers else "take them over (engram-bridge run --adopt), "
+        remedy = f"{adopt}have everything in them forgotten (engram-bridge run --wipe), or {OTHER_SPACES}."
         raise Fatal(f"the space {one.space!r} holds memories of {whose}", hint=remedy[0].upper() + remedy[1:])
 
 
@@ -120,7 +120,7 @@ def _refuse_strangers(foreign: Sequence[Occupants]) -> None:
             raise Fatal(
                 f"the space {one.space!r} holds memories that cannot be taken over, since no bridge wrote them of a table that "
                 f"is carried: {_named(one.strangers)}",
-                hint=f"Remove them, have everything in the space forgotten (run --wipe), or {OTHER_SPACES}.",
+                hint=f"Remove them, have everything in the space forgotten (engram-bridge run --wipe), or {OTHER_SPACES}.",
             )
 
 

@@ -143,8 +143,8 @@ def _target(target: TargetFacts, known: Collection[str]) -> Iterator[Finding]:
                 "target.foreign",
                 name,
                 f"the space {name} holds memories that are not this ledger's",
-                "Use their ledger; or take them over (run --adopt), have them forgotten (run --wipe), or name other spaces "
-                "(target.space_prefix or tables.<table>.space).",
+                "Use their ledger; or take them over (engram-bridge run --adopt), have them forgotten (engram-bridge run --wipe) "
+                "or name other spaces (target.space_prefix or tables.<table>.space).",
             )
 
 

@@ -305,6 +305,9 @@ class Config(Section):
     @field_validator("ledger")
     @classmethod
     def _home(cls, ledger: str) -> str:
+        scheme, separator, rest = ledger.partition("://")
+        if separator and scheme.startswith("postgres"):
+            connection_string(f"postgresql://{rest.partition('?')[0]}")  # `?schema=` is ours, not libpq's
         return ledger if "://" in ledger else str(Path(ledger).expanduser())
 
 

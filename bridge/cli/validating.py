@@ -38,6 +38,8 @@ from bridge.validation.queries import read_queries
 from bridge.validation.verdict import INVESTIGATE, OK, ROLLBACK
 
 POLL_SECONDS = 0.5
+PRINTED = 50
+"""Findings that are printed: what they come to stands behind them, and is to be seen."""
 
 HEADINGS = {
     "table": "",
@@ -165,12 +167,14 @@ def show(console: Console, result: dict[str, Any]) -> None:
         console.print(Text(f"validation {result['number']} could not be done: {result['failed']}", style="bold red"))
         return
     console.print(_numbers(result))
-    for found in result["findings"]:
+    for found in result["findings"][:PRINTED]:
         columns = f" ({', '.join(found['columns'])})" if found.get("columns") else ""
         detail = f" {found['detail']}" if found.get("detail") else ""
         console.print(Text(f"{found['check']}: {found['id'] or found['table']}: {found['kind']}{columns}{detail}", style="red"))
-    if result["not_named"]:
-        console.print(Text(f"and {result['not_named']:,} more", style="red"))
+    more = max(len(result["findings"]) - PRINTED, 0)
+    if more + result["not_named"]:
+        where = "; --report names more of them" if more else ""
+        console.print(Text(f"and {more + result['not_named']:,} more{where}", style="red"))
     for reason in result["reasons"]:
         console.print(Text(reason, style="yellow"))
     for label, one in result["tables"].items():

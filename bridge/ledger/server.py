@@ -20,6 +20,7 @@ from bridge.errors import ConfigError, LedgerError
 from bridge.ledger.failure import reached, translated
 from bridge.ledger.holder import Holder
 from bridge.ledger.locking import ServerHolder, lock_number
+from bridge.ledger.tables import metadata
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 SCHEMA = "engram_bridge"
@@ -44,9 +45,7 @@ COLUMNS: Final = """
 """
 
 SETTLE: Final = """
-    select setval(pg_get_serial_sequence('requests', 'id'), (select coalesce(max(id), 0) + 1 from requests), false),
-           setval(pg_get_serial_sequence('audit', 'id'), (select coalesce(max(id), 0) + 1 from audit), false),
-           setval(pg_get_serial_sequence('validations', 'id'), (select coalesce(max(id), 0) + 1 from validations), false)
+    select setval(pg_get_serial_sequence({literal}, {column}), (select coalesce(max({name}), 0) + 1 from {table}), false)
 """
 
 POOL_SIZE = 10
@@ -161,7 +160,12 @@ class ServerPlace:
 
     def settle(self, connection: Connection) -> None:
         """The sequences know nothing of numbers that were given to their columns."""
-        connection.exec_driver_sql(SETTLE)
+        for table in metadata.sorted_tables:
+            counted = table.autoincrement_column
+            if counted is not None:
+                names = {"literal": sql.Literal(table.name), "column": sql.Literal(counted.name)}
+                statement = sql.SQL(SETTLE).format(**names, name=sql.Identifier(counted.name), table=sql.Identifier(table.name))
+                connection.exec_driver_sql(statement.as_string(None))
 
     def reads(self, engine: Engine) -> Connection:
         """One snapshot for the whole transaction."""

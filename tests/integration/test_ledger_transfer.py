@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -78,6 +79,36 @@ def exported(location: str, file: Path) -> Path:
     finally:
         ledger.close()
     return file
+
+
+COUNTED = [table for table in tables.metadata.sorted_tables if table.autoincrement_column is not None]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_whatever_is_numbered_is_counted_on(filled: str, place: MakePlace, tmp_path: Path, kind: str) -> None:
+    """Requests, audit, migrations, findings, rounds: rows that come after an import have numbers of their own."""
+
+    def insert(ledger: Ledger, times: int) -> None:
+        with ledger.writing() as connection:
+            for table, number in itertools.product(COUNTED, range(times)):
+                own = table.autoincrement_column
+                values = {
+                    column.name: f"{os.urandom(4).hex()}{number}" if column.type.python_type is str else number
+                    for column in table.columns
+                    if column is not own
+                }
+                connection.execute(table.insert().values(**values))
+
+    ledger = Ledger(filled)
+    insert(ledger, 3)
+    ledger.close()
+    transfer.bring_in(there := place(kind), exported(filled, tmp_path / "numbered.export"))
+    ledger = Ledger(there)
+    insert(ledger, 1)
+    ledger.close()
+    before, after = contents(filled), contents(there)
+    assert len(COUNTED) >= 6
+    assert {table.name: len(after[table.name]) - len(before[table.name]) for table in COUNTED} == {t.name: 1 for t in COUNTED}
 
 
 @pytest.mark.parametrize("through", [("postgresql",), ("sqlite",), ("postgresql", "sqlite"), ("postgresql", "postgresql")])

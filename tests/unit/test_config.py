@@ -168,6 +168,17 @@ def test_mistakes_are_told(written, text: str, message: str, hint: str) -> None:
     assert "secret1" not in str(caught.value) + caught.value.hint
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_ledgers_address_is_not_shown_either(scheme: str) -> None:
+    """A password that ends too early would be taken for the host, and be shown when that is not found."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, source="dbname=x", target="http://h", ledger=f"{scheme}://u:p@secret@h/d?schema=s", environment={})
+    assert "written %40" in str(caught.value)
+    assert "secret" not in str(caught.value) + caught.value.hint
+    right = load(None, source="dbname=x", target="http://h", ledger=f"{scheme}://u:p%40secret@h/d?schema=s", environment={})
+    assert right.ledger.endswith("schema=s")
+
+
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
