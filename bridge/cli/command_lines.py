@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from bridge.config import Config
+import psycopg
+
+from bridge.config import Config, without_password
 from bridge.postgres import SECRETS, password_free
 
 
@@ -24,11 +26,11 @@ def _shown(argument: str) -> str:
     name, equals, value = argument.partition("=")
     if argument.startswith("--") and equals:
         return f"{name}={_shown(value)}"
-    if "://" not in argument and not any(f"{secret}=" in argument for secret in SECRETS):
+    if "://" in argument:  # a URL stays one: a ledger's is no place in another form
+        return without_password(argument)
+    if not any(f"{secret}=" in argument for secret in SECRETS):
         return argument
     try:
-        from psycopg.conninfo import conninfo_to_dict
-
-        return password_free(argument) if not SECRETS.isdisjoint(conninfo_to_dict(argument)) else argument
-    except Exception:  # noqa: BLE001 - an address of something else: Engram's, an embedding endpoint's
+        return password_free(argument)
+    except psycopg.Error:  # a value that only looks like a connection string
         return argument

@@ -357,9 +357,11 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
 
 def _broken_off(attempt: Any, why: str, report: Path | None) -> None:
     """Say how it goes on, and write the report that says so to machines."""
+    from bridge.migration.checkpoint import INTERRUPTED
     from bridge.migration.telling import broken_off
     from bridge.report import write_report
 
+    attempt.checkpoint(INTERRUPTED, force=True)  # also where the checks were broken off
     print(f"not complete; what is done is kept. To go on:\n  {attempt.settings.command}", file=sys.stderr)
     if report is not None:
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import TargetUnavailable
+from bridge.config import without_password
+from bridge.errors import SnapshotLost, TargetUnavailable
 from bridge.ledger import Migration, Migrations
 from bridge.migration import checkpoint as checkpoints
 from bridge.migration.admitting import Examined
@@ -22,6 +23,8 @@ from bridge.migration.progress import Watcher
 LOOK_SECONDS = 0.2
 CHECKPOINT_SECONDS = 2.0
 PATIENCE_SECONDS = 300.0
+ALIVE_SECONDS = 5.0
+"""How often it is asked whether the snapshot is still there: workers that find no server would wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Attempt:
     seconds: float = 0.0
     _written: float = 0.0
     _troubled: float | None = None
+    _asked: float = field(default_factory=time.monotonic)
 
     @property
     def resumed(self) -> bool:
@@ -87,6 +91,7 @@ class Attempt:
                     self.watcher.update(carrying.loader.progress)
                     self.checkpoint(RUNNING)
                     self._lose_patience(carrying.trouble)
+                    self._require_snapshot()
                     if carrying.done and not carrying.retry_parked():
                         self.ended = True
                         break
@@ -110,6 +115,18 @@ class Attempt:
                 hint="What is done is kept. When Engram answers again, run the same command: it goes on.",
             )
 
+    def _require_snapshot(self) -> None:
+        """Raise SnapshotLost when the connection that holds it has ended: no server that comes back has it any more."""
+        now = time.monotonic()
+        if now - self._asked < ALIVE_SECONDS:
+            return
+        self._asked = now
+        if not self.carrying.held.alive:
+            raise SnapshotLost(
+                "the snapshot that all rows are read from has ended: its connection was lost",
+                hint="Run the same command again: what is not written yet is then read at a later snapshot.",
+            )
+
     def checkpoint(self, state: str, *, force: bool = False, exit_code: int | None = None) -> None:
         """Write the checkpoint, if there is to be one and the last was not written just now. Raises CheckFailed."""
         path = self.settings.checkpoint
@@ -124,7 +141,7 @@ class Attempt:
                 tool=tool(),
                 source=identity(self.carrying.held),
                 target=self.carrying.config.target.http,
-                ledger=self.carrying.config.ledger,
+                ledger=without_password(self.carrying.config.ledger),
                 ledger_id=ledger.facts()["ledger_id"],
                 order=self.order.as_dict(),
                 state=state,

@@ -184,7 +184,7 @@ def require_same_source(ledger: Ledger, held: HeldSnapshot) -> None:
     if MIGRATED in facts and parse_lsn(facts[MIGRATED]) > held.position:
         raise SourceChanged(
             f"the ledger knows a later position ({facts[MIGRATED]}) than the source has reached: it was restored from a backup?",
-            hint="Migrate into a new ledger and new spaces, or roll the old migration back first.",
+            hint="Migrate into a new ledger and new spaces: --ledger PATH, and --table-to-space or target.space_prefix.",
         )
 
 

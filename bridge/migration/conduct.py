@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bridge.config import Config
+from bridge.config import Config, without_password
 from bridge.embedding import Embedders
 from bridge.engram.client import EngramTarget
 from bridge.errors import BridgeError, CheckFailed, ConfigError
@@ -24,7 +24,7 @@ from bridge.migration import checkpoint as checkpoints
 from bridge.migration.admitting import Examined, examine
 from bridge.migration.attempt import Attempt, Settings
 from bridge.migration.carrying import Manner, assemble, left_to_read, require_same_source
-from bridge.migration.checkpoint import FINISHED, Checkpoint
+from bridge.migration.checkpoint import FINISHED, INTERRUPTED, Checkpoint
 from bridge.migration.held import HeldSnapshot
 from bridge.migration.order import Order
 from bridge.migration.orphans import find_references
@@ -53,7 +53,8 @@ def begin(order: Order, base: Config, settings: Settings, console: Console) -> A
         known = checkpoints.read(settings.checkpoint)
         checkpoints.usable(settings.checkpoint)
     if known is not None and settings.checkpoint is not None:
-        known.require(settings.checkpoint, target=base.target.http, ledger=base.ledger, order=order.as_dict())
+        ledger = without_password(base.ledger)
+        known.require(settings.checkpoint, target=base.target.http, ledger=ledger, order=order.as_dict())
         if settings.migration_id not in (None, known.migration_id):
             raise ConfigError(
                 f"the checkpoint {settings.checkpoint} is of the migration {known.migration_id}, not of {settings.migration_id}",
@@ -94,12 +95,12 @@ def _begin(
     try:
         require_sound(target)
         ledger = open_ledger(config)
+        _acquire(ledger)
     except BaseException:
         target.close()
         raise
     held: HeldSnapshot | None = None
     try:
-        ledger.acquire()
         if known is not None and ledger.facts()["ledger_id"] != known.ledger_id:
             raise CheckFailed(
                 f"the checkpoint {settings.checkpoint} belongs to another ledger than {ledger.place.shown}",
@@ -112,7 +113,9 @@ def _begin(
             embedders.close()
             target.close()
             return migration
-        held = HeldSnapshot.take(config.source.url)
+        chosen = set(examined.chosen.labels)
+        tables = [(one.table.schema, one.table.name) for one in examined.tables if one.table.label in chosen]
+        held = HeldSnapshot.take(config.source.url, tables)
         require_same_source(ledger, held)
         return _attempt(order, settings, examined, (ledger, target, embedders, held), migration, console)
     except BaseException:
@@ -120,6 +123,15 @@ def _begin(
             held.close()
         target.close()
         _give_back(ledger)
+        raise
+
+
+def _acquire(ledger: Ledger) -> None:
+    """Hold the ledger, or leave it: one in which nothing is yet is that of somebody who has just begun. Raises LedgerHeld."""
+    try:
+        ledger.acquire()
+    except BaseException:
+        ledger.close()
         raise
 
 
@@ -222,6 +234,9 @@ def report(attempt: Attempt, *, validate: bool, ending: threading.Event) -> Docu
         return None
     verdict = telling.judge(attempt, counted, found)
     document = telling.document_of(attempt, counted, verdict, references, found)
+    if document["outcome"] == "failed":  # tables were left out: once that is mended, the same command goes on with them
+        attempt.checkpoint(INTERRUPTED, force=True)
+        return document
     Migrations(attempt.carrying.ledger).end(attempt.number, document)
     attempt.checkpoint(FINISHED, force=True, exit_code=document["exit_code"])
     return document

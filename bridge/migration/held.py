@@ -2,11 +2,16 @@
 
 All workers read the same state of the database, whatever is written meanwhile: that is what a one-shot migration has instead of a
 stream. It takes SELECT alone. It holds back vacuum for as long as it lasts, which is why the running bridge has none.
+
+TRUNCATE, and whatever rewrites a table, is not told apart by versions of rows: to an older snapshot the table is empty then, and
+its memories would be forgotten (PostgreSQL's manual, MVCC, Caveats). So the tables are locked against it, as pg_dump locks them;
+everybody else reads and writes as before.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,6 +21,8 @@ from psycopg import sql
 from bridge.errors import SnapshotLost, SourceUnavailable
 from bridge.lsn import Lsn, fence, parse_lsn
 from bridge.postgres import connect, translated
+
+LOCK_SECONDS = 60
 
 BEGIN = sql.SQL("begin isolation level repeatable read read only")
 
@@ -54,14 +61,19 @@ class HeldSnapshot:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def take(cls, url: str) -> HeldSnapshot:
-        """Open one. Raises SourceUnavailable, also for a standby, and ConfigError."""
+    def take(cls, url: str, tables: Iterable[tuple[str, str]] = ()) -> HeldSnapshot:
+        """Open one, with these tables (schema, name) locked against being truncated or rewritten until it is closed.
+
+        Raises SourceUnavailable, also for a standby, and ConfigError.
+        """
         holder = connect(url, application_name="engram-bridge migrate")
         try:
             with translated():
                 origins = _origins(holder)
                 (text,) = holder.execute("select pg_current_wal_insert_lsn()::text").fetchone() or ("0/0",)
+                names = [sql.Identifier(*name) for name in tables if _may_lock(holder, name)]
                 holder.execute(BEGIN)
+                _lock(holder, names)
                 (name,) = holder.execute("select pg_export_snapshot()").fetchone() or ("",)
         except BaseException:
             holder.close()
@@ -100,6 +112,26 @@ class HeldSnapshot:
         """Let it go."""
         with self._lock:
             self._holder.close()
+
+
+def _may_lock(connection: psycopg.Connection, table: tuple[str, str]) -> bool:
+    """Where some columns only are granted, the table cannot be locked."""
+    row = connection.execute("select has_table_privilege(format('%%I.%%I', %s::text, %s::text), 'select')", table).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _lock(holder: psycopg.Connection, names: Sequence[sql.Identifier]) -> None:
+    """Lock these tables; the snapshot is not taken by it, and comes behind it."""
+    if not names:
+        return
+    holder.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(f"{LOCK_SECONDS}s")))
+    try:
+        holder.execute(sql.SQL("lock table {} in access share mode").format(sql.SQL(", ").join(names)))
+    except psycopg.errors.LockNotAvailable as error:
+        raise SourceUnavailable(
+            f"somebody has held a table of this migration for {LOCK_SECONDS} s, as ALTER TABLE, TRUNCATE or VACUUM FULL do",
+            hint="Run the same command when that has ended.",
+        ) from error
 
 
 def _origins(connection: psycopg.Connection) -> Origins:

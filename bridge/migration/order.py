@@ -264,6 +264,8 @@ def _table(order: Order, base: Config, table: Table, mapped: Mapping[str, Any]) 
     """What is said of one table, in the words of the configuration: its own, what was kept of it, and the flags, which win."""
     in_file = _named(base.tables, table)
     said: dict[str, Any] = dict(mapped) if in_file is None else in_file.model_dump(exclude_defaults=True, mode="json")
+    if "shards" in mapped and not said.keys() & {"shards", "space"}:
+        said["shards"] = mapped["shards"]  # its memories are in so many spaces by now, whether a file came to name it or not
     space = _named(order.spaces, table) or order.space
     if space is not None:
         said["space"] = space

@@ -89,6 +89,11 @@ def judge(attempt: Attempt, counted: Mapping[str, Counted], validation: Mapping[
         missing = one.differing if label not in attempt.partial else max(one.rows - one.live - one.parked, 0)
         if missing and label not in attempt.earlier:
             said.append(f"{label}: {one.rows:,} rows in PostgreSQL, {one.live:,} memories and {one.parked:,} parked")
+        if missing and label in attempt.earlier and validation is None:  # nobody has looked which of the two it is
+            said.append(
+                f"{label}: {one.rows:,} rows in PostgreSQL now, {one.live:,} memories and {one.parked:,} parked: changed since "
+                "they were read, or missing"
+            )
         wrong += missing if label not in attempt.earlier else 0
     parked = sum(one.parked for one in counted.values())
     if parked:

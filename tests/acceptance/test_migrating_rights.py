@@ -76,3 +76,26 @@ def test_what_cannot_be_reached_is_a_failure_before_anything_is_written(migrator
         assert not list(migrator.folder.glob("*.db"))
         assert not (migrator.folder / "c.json").exists()
     assert migrator.engram.counted() == 0 if hasattr(migrator.engram, "counted") else True
+
+
+def test_a_table_that_was_left_out_is_gone_on_with_when_that_is_mended(migrator: Migrator, reader: str) -> None:
+    """A right that is taken away in the middle stops a table, exit 1. Given back, the same command goes on: it does not call a
+    migration complete that failed."""
+    role = sql.Identifier(str(conninfo_to_dict(reader)["user"])).as_string(None)
+    migrator.sql(
+        f"grant select on users to {role}",
+        "insert into orders select n, n % 30 + 1, 'more ' || n from generate_series(61, 4000) n",
+    )
+    owner, migrator.source = migrator.source, reader
+    process = migrator.start("--batch-size", "100", "--parallel-workers", "1", "--checkpoint-file", "c.json")
+    migrator.until(process, lambda: migrator.recorded() > 100)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"revoke select on orders from {role}".encode())
+    assert process.wait(timeout=120) == 1, migrator.log.read_text(encoding="utf-8")
+    assert "public.orders was not migrated" in migrator.log.read_text(encoding="utf-8")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"grant select on orders to {role}".encode())
+    report = migrator.report(3, "--batch-size", "100", "--parallel-workers", "1", "--checkpoint-file", "c.json")
+    assert {one["table"]: one["rows"] for one in report["tables"]} == {"public.users": 30, "public.orders": 4000}
+    assert migrator.recorded() == 4030
+    assert report["validation"]["clean"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -232,3 +233,33 @@ def test_the_command_that_is_kept_has_no_password() -> None:
     assert "--batch-size 10" in shown
     assert "http://h:7432" in shown
     assert "secret" not in command_line(["x", "--source=host=h password=secret dbname=d"])
+
+
+@pytest.mark.parametrize(
+    ("given_", "shown"),
+    [
+        ("postgresql://u:secret@h/db?schema=bridge", "postgresql://u@h/db?schema=bridge"),
+        ("postgresql+psycopg://u:secret@h/db", "postgresql+psycopg://u@h/db"),
+        ("postgresql://u:secret@h/db", "postgresql://u@h/db"),
+        ("postgresql://h/db?user=u&password=secret", "postgresql://h/db?user=u"),
+        ("https://me:secret@embeddings.example/v1", "https://me@embeddings.example/v1"),
+        ("engram.db", "engram.db"),
+    ],
+)
+def test_a_place_is_shown_as_a_place_and_without_its_password(given_: str, shown: str) -> None:
+    """The command that is printed to go on must lead to the same ledger."""
+    for arguments in (["x", "--ledger", given_], ["x", f"--ledger={given_}"]):
+        told = shlex.split(command_line(arguments))
+        assert told[-1].removeprefix("--ledger=") == shown
+
+
+def test_a_table_that_is_spread_stays_so_when_a_file_names_it() -> None:
+    """It was spread unasked; a file that says nothing of that must not refuse the same command when it goes on."""
+    config = Config.model_validate(
+        {"source": "dbname=x", "target": "http://h:1", "tables": {"users": {"text": ["bio"]}, "orders": {"shards": 4}}}
+    )
+    kept = {"shards": 3, "text": ["name"]}
+    users = next(one for one in TABLES if one.name == "users")
+    assert orders._table(Order(), config, users, kept) == {"text": ["bio"], "shards": 3}
+    named = next(one for one in TABLES if one.name == "orders")
+    assert orders._table(Order(), config, named, kept)["shards"] == 4
