@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +38,11 @@ MANY = 500
 
 SAVE_SECONDS = 2.0
 APPLICATION = "engram-bridge reconcile"
+
+RIGHT = "it was right when it was looked at again"
+NOT_CARRIED = "its table is not carried any more"
+NO_SPACE = "its space is none of this ledger any more"
+"""How a finding is closed that nothing was done about."""
 
 Looks = Callable[[Sequence[str]], tuple[Mapping[str, Look[str]], Lsn]]
 
@@ -264,32 +269,40 @@ class Round:
         found = Findings(self.sides.ledger).open(plan.table.label)
         keys = [one.key for one in found if one.side == SOURCE]
         wrong = {(SOURCE, key) for page in pages(keys) for key in _unlike(page, self._source(plan).look)}
-        for space in plan.spaces:
-            ids = {}
-            for one in found:
-                where, _slash, memory_id = one.key.rpartition("/") if one.kind == FOREIGN else (space, "", plan.prefix + one.key)
-                if one.side == TARGET and where == space:
-                    ids[memory_id] = one.key
+        known, ids = set(self.sides.ledger.spaces()), dict[str, dict[str, str]]()
+        gone = [one for one in found if one.kind == FOREIGN and place_of(one, known) is None]
+        for one in found:
+            named = place_of(one, known)
+            places = [] if one.kind == FOREIGN else [(space, plan.prefix + one.key) for space in plan.spaces]
+            for space, memory_id in [*places, *([named] if named is not None else [])] if one.side == TARGET else []:
+                ids.setdefault(space, {})[memory_id] = one.key
+        for space, here in ids.items():
             side = self._side(space)
             side.open()
-            wrong |= {(TARGET, ids[memory_id]) for page in pages(ids) for memory_id in _unlike(page, side.look)}
-        self._close(one for one in found if (one.side, one.key) not in wrong)
+            wrong |= {(TARGET, here[memory_id]) for page in pages(here) for memory_id in _unlike(page, side.look)}
+        self._close((one for one in found if one not in gone and (one.side, one.key) not in wrong), RIGHT)
+        self._close(gone, NO_SPACE)
 
     def _revisit_others(self) -> None:
-        """The same of what no table that is carried has."""
-        carried = {plan.table.label for plan in self.sides.mapping.plans.values()}
-        right = []
+        """The same of what no table that is carried has. Only a memory in a space of ours can still be wrong."""
+        carried = {plan.table.label for plan in self.sides.mapping.numbered.values()}
+        known, right, gone = set(self.sides.ledger.spaces()), [], []
         for one in Findings(self.sides.ledger).open():
-            if one.label not in carried and "/" in one.key:
-                space, _slash, memory_id = one.key.partition("/")
-                side = self._side(space)
-                side.open()
-                right += [one] if not _unlike([memory_id], side.look) else []
-        self._close(right)
+            place = place_of(one, known)
+            if one.label in carried:
+                continue
+            if place is None:
+                gone.append(one)
+                continue
+            side = self._side(place[0])
+            side.open()
+            right += [one] if not _unlike([place[1]], side.look) else []
+        self._close(right, RIGHT)
+        self._close(gone, NOT_CARRIED)
 
-    def _close(self, found: Iterable[Finding]) -> None:
+    def _close(self, found: Iterable[Finding], why: str) -> None:
         if self.order.repair and self.mender is not None:
-            Findings(self.sides.ledger).mend([(one.what, "it was right when it was looked at again") for one in found])
+            Findings(self.sides.ledger).mend([(one.what, why) for one in found])
 
     def _side(self, space: str) -> TargetSide:
         here = [plan for plan in self.sides.mapping.numbered.values() if space in plan.spaces]
@@ -311,6 +324,15 @@ class Round:
     def _require(self) -> None:
         if self.stop():
             raise Stopped
+
+
+def place_of(found: Finding, spaces: Collection[str]) -> tuple[str, str] | None:
+    """The space and the id that a finding's key names, as those of memories that are nobody's do; a row's key names neither.
+
+    A row's key may have a slash as well, and an id more than one; no space has any.
+    """
+    space, slash, memory_id = found.key.partition("/")
+    return (space, memory_id) if found.side == TARGET and slash and space in spaces else None
 
 
 def _unlike(keys: Sequence[str], look: Looks) -> list[str]:

@@ -78,12 +78,16 @@ class SourceSide:
         """Both sides of these keys now, the row first: what the ledger knows is then rarely older."""
         rows, fence = self.sides.rows(self.plan, keys)
         entries = self.sides.ledger.entries(self.plan.number, keys)
+        parked = self.sides.ledger.parked(
+            self.plan.number, keys
+        )  # now: a stage takes long, and a row may have been set aside in it
         looks = {}
         for key in keys:
             entry = entries.get(key)
             found = self._digest(rows[key]) if key in rows else ""
             expected = entry.digest if entry is not None and entry.live else ""
-            wrong = () if found in (expected, None) else (ONLY_HERE if not found else OTHER_ROW if expected else UNKNOWN_HERE,)
+            right = found in (expected, None) or key in parked
+            wrong = () if right else (ONLY_HERE if not found else OTHER_ROW if expected else UNKNOWN_HERE,)
             looks[key] = Look((found, expected, entry.version if entry is not None else None), wrong)
         return looks, fence
 

@@ -30,8 +30,8 @@ Known = tuple[TablePlan, str, Entry]
 class TargetSide:
     """One space. `plans` are all that have memories there, `compared` the numbers of those that are compared.
 
-    `parked`: keys by table of which nothing is expected. `ours`: the ledgers whose stamps count as ours. `homeless`: by id, the
-    tables of memories that were found with our stamp and that no carried table has.
+    `parked`: keys by table of which nothing was expected when it began. `ours`: the ledgers whose stamps count as ours.
+    `homeless`: by id, the tables of memories that were found with our stamp and that no carried table has.
     """
 
     sides: Sides
@@ -58,7 +58,7 @@ class TargetSide:
         for page in pages(self.sides.target.scan(self.space)):
             self._seen.update(stored.memory_id for stored in page)
             known = self._known([stored.memory_id for stored in page])
-            suspects = [one.memory_id for one in page if self._judge(one.memory_id, known.get(one.memory_id), one) is not None]
+            suspects = [one.memory_id for one in page if self._suspicious(one, known.get(one.memory_id))]
             for one in page:
                 owner = known.get(one.memory_id)
                 if owner is not None or self.plans:
@@ -83,16 +83,29 @@ class TargetSide:
     def look(self, ids: Sequence[str]) -> tuple[Mapping[str, Look[str]], Lsn]:
         """Both sides of these ids now, Engram first: what was written meanwhile is then in the ledger more often than not."""
         found = dict(zip(ids, self.sides.target.read(self.space, ids), strict=True))
-        known = self._known(ids)
+        known, aside = self._known(ids), self._aside(ids)
         fence = self.sides.position()
         looks = {}
         for memory_id in ids:
             stored, owner = found[memory_id], known.get(memory_id)
-            kind = self._judge(memory_id, owner, stored)
+            kind = None if memory_id in aside else self._judge(memory_id, owner, stored)
             entry = owner[2] if owner is not None else None
             mark = (stored.content if stored is not None else None, (entry.version, entry.live, entry.digest) if entry else None)
             looks[memory_id] = Look(mark, () if kind is None else (kind,))
         return looks, fence
+
+    def _suspicious(self, stored: Stored, owner: Known | None) -> bool:
+        parked = any(key in self.parked.get(plan.number, ()) for plan, key in self._candidates(stored.memory_id))
+        return not parked and self._judge(stored.memory_id, owner, stored) is not None
+
+    def _aside(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids whose keys are parked now. A stage takes long, and a row may have been set aside in it."""
+        by_plan: dict[int, dict[str, str]] = {}
+        for memory_id in ids:
+            for plan, key in self._candidates(memory_id):
+                by_plan.setdefault(plan.number, {})[key] = memory_id
+        ledger = self.sides.ledger
+        return {keys[key] for number, keys in by_plan.items() for key in ledger.parked(number, list(keys))}
 
     def strange(self, memory_id: str) -> bool:
         """The ledger expects no memory of this id here."""
@@ -129,8 +142,6 @@ class TargetSide:
 
     def _judge(self, memory_id: str, known: Known | None, stored: Stored | None) -> str | None:
         """What is wrong with a memory as it was found; None when nothing is, or when nothing is expected of it."""
-        if any(key in self.parked.get(plan.number, ()) for plan, key in self._candidates(memory_id)):
-            return None
         stamp = stored.stamp() if stored is not None and (known is None or not known[2].live) else None
         if stored is not None and stamp is None and self._placeholder(memory_id, known):
             return None
