@@ -152,15 +152,20 @@ async def figures(request: Request, caller: Reader) -> Response:
 
 
 @router.get("/ops/events")
-async def events(request: Request, caller: Reader) -> EventSourceResponse:
+async def events(request: Request, _caller: Reader) -> EventSourceResponse:
     """The same again and again, as server-sent events. Whoever is one too many has to poll. Raises Problem."""
     watching = operator_of(request).watching
     if watching.full:
         raise Problem(503, "Too many pages are open", "GET /ops/figures has the same, once.", headers={"Retry-After": "30"})
 
     async def views() -> AsyncIterator[dict[str, str]]:
-        async for view in watching.views():
-            yield {"data": _for(caller, view)}
+        async with contextlib.aclosing(watching.views()) as seen:
+            async for view in seen:
+                try:
+                    now = await whole(request)  # the token may have been revoked, or be good for less, since the stream began
+                except Problem:
+                    return
+                yield {"data": _for(now, view)}
 
     return EventSourceResponse(views(), headers=NO_STORE, ping=15)
 

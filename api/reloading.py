@@ -35,18 +35,22 @@ _CHANGEABLE = re.compile(rf"serve\.({'|'.join(PROMISES + TOKENS + FILES)})(\..+)
 class Again:
     """How a process reads its configuration again. `certificate` has its new connections use the files of `serve`.
 
-    `read` raises BridgeError, `certificate` OSError (SSLError is one), and keeps the old ones then.
+    `read` raises BridgeError, `certificate` OSError (SSLError is one), and keeps the old ones then. `early`: whether SIGHUP came
+    before it was followed.
     """
 
     read: Callable[[], Config]
     certificate: Callable[[Serve], None]
+    early: Callable[[], bool] = lambda: False
 
 
 @asynccontextmanager
 async def following(app: FastAPI, again: Again) -> AsyncIterator[None]:
-    """SIGHUP is followed meanwhile; before and behind it is ignored."""
+    """SIGHUP is followed meanwhile, and the one that came earlier; behind it is ignored."""
     asked, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, asked.set)
+    if again.early():  # asked only now: between the two nothing is lost
+        asked.set()
     task = asyncio.create_task(_follow(app, again, asked), name="configuration")
     try:
         yield
@@ -72,14 +76,9 @@ async def reload(app: FastAPI, again: Again) -> None:
     try:
         fresh = await asyncio.to_thread(again.read)
         changed = changed_keys(before, fresh)
-        merged = merge(before, fresh)
-        require_safe(merged.serve)
-        again.certificate(merged.serve)
-    except BridgeError as error:
-        logger.error("the configuration was not read again: %s", error, extra={"hint": error.hint})
-        return
-    except OSError as error:
-        logger.error("the configuration was not read again: the certificate cannot be used: %s", error)
+        merged = checked(before, fresh, again)
+    except (BridgeError, OSError) as error:
+        refused(error)
         return
     app.state.settings = app.state.proxy.settings = merged
     app.state.access = Access(merged.serve)
@@ -89,6 +88,22 @@ async def reload(app: FastAPI, again: Again) -> None:
     later = [key for key in changed if key not in now]
     if later:
         logger.warning("these keys take effect with the next start", extra={"keys": later})
+
+
+def checked(before: Config, fresh: Config, again: Again) -> Config:
+    """What counts from now on, its certificate in use. Raises BridgeError and OSError where there is a mistake in it."""
+    merged = merge(before, fresh)
+    require_safe(merged.serve)
+    again.certificate(merged.serve)
+    return merged
+
+
+def refused(error: BridgeError | OSError) -> None:
+    """Log why the configuration stays as it was."""
+    if isinstance(error, BridgeError):
+        logger.error("the configuration was not read again: %s", error, extra={"hint": error.hint})
+    else:
+        logger.error("the configuration was not read again: the certificate cannot be used: %s", error)
 
 
 def merge(before: Config, fresh: Config) -> Config:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from bridge.errors import BridgeError
@@ -93,7 +93,7 @@ class Watching:
             self._changed.notify_all()
         return view
 
-    async def views(self) -> AsyncIterator[View]:
+    async def views(self) -> AsyncGenerator[View]:
         """Each view as it comes, beginning with the one that is there; as long as somebody asks, looks are frequent."""
         self._watchers += 1
         self._hurry.set()

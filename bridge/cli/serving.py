@@ -32,7 +32,6 @@ from bridge.cli.options import (
 from bridge.config import Config
 from bridge.config_serving import Serve
 from bridge.console import console as make_console
-from bridge.errors import BridgeError
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +59,13 @@ def serve(
 ) -> int:
     """Answer reads: from Engram what is proven right and new enough, from PostgreSQL everything else."""
     logs.set_up(log_format, verbose=verbose, console=make_console(stderr=True))
+    early = Early()
+    early.listen()
     read = partial(_read, config, source, target, ledger, host, port, workers, behind_proxy=behind_proxy)
     settings = read()
     require_serving(settings)
     existing_ledger(settings).close()
-    _run(settings, read, log_format, verbose=verbose, with_parent=with_parent)
+    _run(settings, read, early, log_format, verbose=verbose, with_parent=with_parent)
     return 0
 
 
@@ -97,12 +98,35 @@ def _chosen(settings: Config, host: str | None, port: int | None, workers: int |
     return settings.model_copy(update={"serve": settings.serve.model_copy(update=update)})
 
 
-def _run(settings: Config, read: Callable[[], Config], log_format: logs.LogFormat, *, verbose: bool, with_parent: bool) -> None:
+class Early:
+    """SIGHUP before anybody can follow it: kept until then, since a token that it revokes may have been read already."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        """From now on, until somebody else does."""
+        signal.signal(signal.SIGHUP, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.came = True
+
+
+def _run(
+    settings: Config,
+    read: Callable[[], Config],
+    early: Early,
+    log_format: logs.LogFormat,
+    *,
+    verbose: bool,
+    with_parent: bool,
+) -> None:
     import uvicorn
 
     given = settings.serve
+    application = partial(_application, read=read, early=early, log_format=log_format, verbose=verbose)
     server = uvicorn.Config(
-        partial(_application, settings, read, log_format, verbose=verbose),
+        partial(application, settings),
         factory=True,
         host=given.host,
         port=given.port,
@@ -125,13 +149,16 @@ def _run(settings: Config, read: Callable[[], Config], log_format: logs.LogForma
         _end_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn takes them, and raises them once more when it has ended
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens to it, also in processes that are made from here
     scheme = "https" if given.tls_certificate is not None else "http"
     logger.info("the proxy listens", extra={"address": f"{scheme}://{given.host}:{listening.getsockname()[1]}"})
     if given.workers > 1:
         with extra("serve"):
+            from api.reloading import Again
             from api.workers import Workers
-        Workers(server, sockets=[listening]).run()
+        workers = Workers(server, [listening], settings, Again(read, _certificate), application)
+        if early.came:  # asked last: by now it hears of the next one itself
+            workers.signal_queue.append(signal.SIGHUP)
+        workers.run()
     else:
         uvicorn.Server(server).run(sockets=[listening])
 
@@ -147,29 +174,29 @@ def _tls(_server: Any, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
 
 
 def _certificate(given: Serve) -> None:
-    """Have new connections use the files as they are now. Raises OSError, and changes nothing then."""
-    if given.tls_certificate is not None and _CONTEXTS:
+    """Have new connections of this process use the files as they are now. Raises OSError, and changes nothing then."""
+    if given.tls_certificate is not None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(given.tls_certificate, given.tls_key)
         for context in _CONTEXTS:
             context.load_cert_chain(given.tls_certificate, given.tls_key)
 
 
-def _application(settings: Config, read: Callable[[], Config], log_format: logs.LogFormat, *, verbose: bool) -> Any:
-    """Called in each process that answers; one that was spawned has no log yet."""
-    from api.app import create_app
-    from api.reloading import Again, merge
+def _application(settings: Config, *, read: Callable[[], Config], early: Early, log_format: logs.LogFormat, verbose: bool) -> Any:
+    """Called in each process that answers; one that was spawned has no log yet.
 
+    `settings` are the newest without a mistake: the file is not read here, where a mistake in it would leave tokens that were
+    revoked since the start, or nobody to answer.
+    """
+    from api.app import create_app
+    from api.reloading import Again
+
+    early.listen()
     if logs.recent() is None:
         logs.set_up(log_format, verbose=verbose)
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         _end_after(supervisor.join)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        settings = merge(settings, read())  # a worker that is started again is like the others, who have followed since
-    except BridgeError as error:
-        logger.warning("the configuration of the start counts: %s", error, extra={"hint": error.hint})
-    return create_app(settings, Again(read, _certificate))
+    return create_app(settings, Again(read, _certificate, lambda: early.came))
 
 
 def _end_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import threading
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from starlette.requests import Request
 
 from api import control, operator, problems
 from api import watching as watching_module
@@ -307,5 +309,31 @@ def test_so_many_streams_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
         await streams[0].aclose()
         assert not watching.full
         await streams[1].aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [(Serve(read_token=SecretStr("n" * 20)), []), (Serve(read_token=SecretStr(OPERATE)), ["read"]), (TOKENS, ["operate"])],
+)
+def test_a_stream_is_good_for_what_its_token_is_good_for_now(later: Serve, told: list[str]) -> None:
+    """A token that is revoked sees no view more; one whose role has changed has the new one; nobody else is sent away."""
+
+    async def main() -> None:
+        app = site(TOKENS)
+        headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {OPERATE}".encode())]
+        request = Request({"type": "http", "method": "GET", "path": "/ops/events", "headers": headers, "app": app})
+        answer = await operator.events(request, await operator.whole(request))
+        views = answer.body_iterator
+        assert json.loads((await anext(views))["data"])["role"] == "operate"  # type: ignore[call-overload, arg-type, index]
+        app.state.access = Access(later)
+        await app.state.operator.watching.refresh()
+        found = []
+        with contextlib.suppress(StopAsyncIteration):
+            found.append(json.loads((await asyncio.wait_for(anext(views), 20))["data"])["role"])  # type: ignore[arg-type, index]
+        assert found == told
+        await views.aclose()  # type: ignore[attr-defined]
+        assert app.state.operator.watching._watchers == 0, "its place is free"
 
     asyncio.run(main())
