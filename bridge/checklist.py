@@ -45,7 +45,7 @@ SEEN: Mapping[str, tuple[Phase, str]] = {
     "checkpoint": ("before", "what is done is written down where it lasts"),
     "loaded": ("loaded", "every table is loaded"),
     "parked": ("loaded", "no key is set aside"),
-    "orphans": ("loaded", "every reference leads to a memory"),
+    "orphans": ("loaded", "every reference leads to a memory, or is allowed not to"),
     "validated": ("loaded", "the newest validation of every table is clean and young"),
     "gates": ("reads", "the gates of every table are open"),
     "share": ("source", "Engram answers all reads of every table"),
@@ -158,18 +158,27 @@ def _only_streaming(code: str) -> bool:
 
 def _loaded(known: Known) -> Iterator[Tick]:
     tables = known.tables
-    loading = [table.label for table in tables if table.state != "loaded" or table.resync]
-    yield _seen("loaded", bool(tables) and not loading, _count(tables, loading, "loaded"), "`engram-bridge status`")
+    loading = [table.label for table in tables if table.state != "loaded" or table.resync or table.partial]
+    some = ", ".join(table.label for table in tables if table.partial)
+    remedy = f"`migrate-postgresql` without --limit and --until reads the rest of {some}." if some else "`engram-bridge status`"
+    yield _seen("loaded", bool(tables) and not loading, _count(tables, loading, "loaded"), remedy)
     parked = [table.label for table in tables if table.parked]
     yield _seen("parked", bool(tables) and not parked, _count(tables, parked, "without one"), "`engram-bridge parked list`")
     orphans = _shut(known, EDGES)
     yield _seen(
         "orphans",
         bool(tables) and not orphans,
-        _count(tables, orphans, "without one that does not"),
+        _count(tables, orphans, "without one that does not") if orphans or not _nowhere(known) else _nowhere(known),
         "Mend them in PostgreSQL, put placeholders into Engram, or allow so many by cutover.max_pending_edges.",
     )
     yield _validated("validated", known)
+
+
+def _nowhere(known: Known) -> str:
+    """What is pending, and that it is allowed; empty where nothing is."""
+    pending = sum(table.pending_edges for table in known.tables)
+    bound = next((gate.threshold for gate in known.gates if gate.name == EDGES), 0)
+    return f"{pending} lead nowhere; {bound} of a table are allowed by cutover.max_pending_edges" if pending else ""
 
 
 def _validated(name: str, known: Known) -> Tick:

@@ -69,7 +69,8 @@ class Validated:
 class TableInputs:
     """What is known of one table. `target_p99` in milliseconds, None without a measurement.
 
-    `state` as the ledger's; `passed`: the frontier has passed the last chunk; `resync`: it is being read again. `proven` of
+    `state` as the ledger's; `passed`: the frontier has passed the last chunk; `resync`: it is being read again; `partial`: only
+    some of its rows were asked for (`--limit`, `--until`), and no changes are followed. `proven` of
     `rows` live memories were proven since the target's newest start. `shadow`: clean comparisons since the last mismatch.
     `reads` and `failed`: of the last minutes, and how many of them Engram should have answered and could not.
     """
@@ -80,6 +81,7 @@ class TableInputs:
     reason: str | None = None
     passed: bool = True
     resync: bool = False
+    partial: bool = False
     rows: int = 0
     proven: int = 0
     parked: int = 0

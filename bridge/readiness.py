@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -73,6 +74,12 @@ def read_inputs(ledger: Ledger, slot: SlotFigures | None, *, tables: bool = True
     )
 
 
+def only_some(marker: str | None) -> bool:
+    """Whether the newest one-shot migration of a table was to leave rows out. A delta (`since` alone) adds to what is there."""
+    restriction = json.loads(marker)[1] if marker is not None else None
+    return restriction is not None and (restriction["until"] is not None or restriction["limit"] is not None)
+
+
 def _finite(milliseconds: float | None) -> float | None:
     """JSON knows no infinity: what is beyond all bounds is twice the highest."""
     return 2.0 * BOUNDS_MS[-1] if milliseconds is not None and math.isinf(milliseconds) else milliseconds
@@ -105,6 +112,7 @@ def _tables(ledger: Ledger, facts: Mapping[str, str], frontier: int, epoch: str 
             reason=record.reason,
             passed=record.reached <= frontier,
             resync=record.number in reading,
+            partial="slot" not in facts and only_some(facts.get(f"migrated:{record.number}")),
             rows=sum(rows.values()),
             proven=sum(count for shard, count in rows.items() if record.spaces[shard] in compared),
             parked=parked[record.number],

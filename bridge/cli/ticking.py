@@ -18,7 +18,7 @@ from bridge.cutover import me
 from bridge.errors import ConfigError
 from bridge.explain import nearest
 from bridge.ledger import Ledger, Migrations, Serving
-from bridge.ledger.migrations import MIGRATE
+from bridge.ledger.migrations import MIGRATE, Migration
 from bridge.ledger.place import ledger_exists, place_of
 from bridge.readiness import gates_now
 
@@ -106,10 +106,7 @@ def _look(settings: Config) -> Known:
     book = Ledger(settings.ledger)
     try:
         inputs, gates = gates_now(book, slot_now(settings, book), settings.cutover.thresholds())
-        tried = any(
-            one.kind == MIGRATE and one.ended is not None and (one.detail.get("limit") or one.detail.get("tables"))
-            for one in Migrations(book).all()
-        )
+        tried = any(was_trial(one) for one in Migrations(book).all())
         return Known(
             place,
             kept=True,
@@ -122,6 +119,13 @@ def _look(settings: Config) -> Known:
         )
     finally:
         book.close()
+
+
+def was_trial(migration: Migration) -> bool:
+    """A one-shot migration of some tables, or of some rows, that came to its end with a report."""
+    order = migration.detail.get("order", {})
+    some = any(order.get(name) for name in ("tables", "limit", "since", "until"))
+    return migration.kind == MIGRATE and migration.ended is not None and migration.result is not None and some
 
 
 def _render(found: list[Tick]) -> RenderableType:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from bridge.check import Finding
 from bridge.checklist import PHASES, SEEN, WORDS, Confirmation, Known, Tick, still_open, ticks
+from bridge.cli.ticking import was_trial
 from bridge.gates import Inputs, Thresholds, judge
+from bridge.ledger.migrations import MIGRATE, RUN, Migration
+from bridge.readiness import only_some
 from bridge.reads import Mode, Route
+from snapshot.plan import Restriction
 from tests.unit.test_gates import GOOD, GOOD_TABLE, STEADY, THRESHOLDS
 
 ALL_BY_ENGRAM = replace(GOOD, tables=(replace(GOOD_TABLE, route=Route(Mode.ENGRAM, 100)),))
@@ -64,6 +69,7 @@ def test_a_persons_line_is_ticked_by_a_word_alone(name: str) -> None:
     [
         ("loaded", {"state": "loading"}),
         ("loaded", {"resync": True}),
+        ("loaded", {"partial": True}),
         ("parked", {"parked": 1}),
         ("orphans", {"pending_edges": 42}),
         ("validated", {"validated": None}),
@@ -100,7 +106,9 @@ def test_findings_of_the_stream_do_not_stop_a_one_shot_run() -> None:
 def test_orphans_that_are_allowed_are_no_obstacle() -> None:
     """By the same bound as the gate."""
     inputs = replace(ALL_BY_ENGRAM, tables=(replace(ALL_BY_ENGRAM.tables[0], pending_edges=42),))
-    assert line("orphans", known(inputs, replace(THRESHOLDS, max_pending_edges=42))).state == "done"
+    found = line("orphans", known(inputs, replace(THRESHOLDS, max_pending_edges=50)))
+    assert found.state == "done"
+    assert found.told == "42 lead nowhere; 50 of a table are allowed by cutover.max_pending_edges"
 
 
 def test_a_trial_is_seen_or_said() -> None:
@@ -108,3 +116,35 @@ def test_a_trial_is_seen_or_said() -> None:
     assert line("subset", known(tried=False)).state == "open"
     assert line("subset", known(tried=False, confirmed={"subset": SAID["backup"]})).state == "done"
     assert line("subset", known(tried=True, confirmed={})).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("order", "changes", "trial"),
+    [
+        ({}, {}, False),
+        ({"edges": True, "space": "shop"}, {}, False),
+        ({"tables": ["users"]}, {}, True),
+        ({"limit": 100}, {}, True),
+        ({"since": "2026-01-01"}, {}, True),
+        ({"until": "2026-01-01"}, {}, True),
+        ({"limit": 100}, {"result": None}, False),
+        ({"limit": 100}, {"ended": None}, False),
+        ({"limit": 100}, {"kind": RUN}, False),
+    ],
+)
+def test_a_trial_is_a_migration_of_a_part_that_came_to_its_end(
+    order: dict[str, object], changes: dict[str, object], *, trial: bool
+) -> None:
+    """That of everything is none, whatever tables it found; nor is one without a report."""
+    whole = Migration(1, "shop", MIGRATE, 1.0, 2.0, {"tables": ["public.users"], "order": order}, {"exit": 0})
+    assert was_trial(replace(whole, **changes)) is trial  # type: ignore[arg-type]  # names are those of the test
+
+
+@pytest.mark.parametrize(
+    ("only", "some"), [({}, False), ({"since": "a"}, False), ({"until": "b"}, True), ({"limit": 9}, True), (None, False)]
+)
+def test_rows_that_were_left_out_are_not_loaded(only: dict[str, object] | None, *, some: bool) -> None:
+    """By what the ledger keeps of the newest order; a delta adds to what is there."""
+    restriction = None if only is None else asdict(Restriction(**only))  # type: ignore[arg-type]  # names are those of the test
+    assert only_some(json.dumps(["shop", restriction])) is some
+    assert not only_some(None)
