@@ -162,13 +162,16 @@ class Generations:
     def remove(self, label: str, *, keep: bool, reason: str, rollback: str | None = None) -> None:
         """A table is carried no more: its memories are kept, and it is stopped, or its generations are retired.
 
-        `rollback`: the id of the migration that is taken back; such a table is taken in again by another one.
+        `rollback`: the id of the migration that is taken back; such a table is taken in again by another one. But where a person
+        has removed it before, that stands, with its reason.
         """
         t, c = tables.tables.c, tables.choices.c
         with self._ledger.writing() as connection:
             _retire(connection, label, FILLING, reason)
             if keep:
                 serving = update(tables.tables).where(t.label == label, t.role == SERVING)
+                if rollback is not None and _removed_by_hand(connection, label):
+                    return
                 connection.execute(serving.values(state="stopped", reason=reason))
             else:
                 _retire(connection, label, SERVING, reason)
@@ -228,6 +231,12 @@ class Generations:
 def _choose(connection: Connection, label: str, verb: str, detail: dict[str, Any]) -> None:
     row: dict[str, object] = {"label": label, "verb": verb, "detail": json.dumps(detail)}
     books.upsert(connection, tables.choices, ("label", "verb"), [row])
+
+
+def _removed_by_hand(connection: Connection, label: str) -> bool:
+    c = tables.choices.c
+    detail = connection.execute(select(c.detail).where(c.label == label, c.verb == REMOVED)).scalar()
+    return detail is not None and ROLLED_BACK not in json.loads(detail)
 
 
 def _same_shape(connection: Connection, known: int, number: int) -> None:

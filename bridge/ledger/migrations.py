@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from bridge.errors import ConfigError
 from bridge.gate import Entry
@@ -73,7 +73,7 @@ class Migrations:
                     f"the migration {migration_id!r} is being rolled back",
                     hint=f"Run `engram-bridge rollback --migration-id {migration_id}` to its end first.",
                 )
-            if rollback is not None:
+            if rollback is not None and not _has_more(connection, known.number, json.loads(rollback)["tables"]):
                 values["began"] = time.time()  # nothing of what it did before is left
             connection.execute(delete(f).where(fact))  # what it writes from now on is not taken back
             connection.execute(update(m).where(m.c.number == known.number).values(**values))
@@ -143,6 +143,14 @@ class Migrations:
 def rollback_fact(number: int) -> str:
     """The fact that a migration is being rolled back, or was."""
     return f"{ROLLBACK}{number}"
+
+
+def _has_more(connection: Connection, number: int, labels: Collection[str]) -> bool:
+    """Whether memories of a migration are in other tables than these."""
+    m, t = tables.memories.c, tables.tables.c
+    others = select(t.number).where(t.label.not_in(labels))
+    found = select(m.key).where(m.migration == number, m.live, m.tbl.in_(others)).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def _migration(row: Row[Any]) -> Migration:

@@ -3,7 +3,8 @@
 The ledger says which memories are a migration's. That is not enough: somebody may have written over one behind our back, and that
 is not ours to forget. So each is read before, and judged by its stamp. An older or newer version than the ledger's, whole and of
 this very migration, is its work as well: a restart of the target brings earlier versions back, and a run that was killed did not
-record its last writes. Where the ledger has a tombstone, whatever this ledger ever wrote there has come back, and is to go.
+record its last writes. Where the ledger has a tombstone, whatever this ledger ever wrote there has come back, and is to go; but
+not what a migration wrote that began later: that one was killed before it could record it.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Knows whose memories are taken back."""
+    """Knows whose memories are taken back. `later`: the ids of migrations that began when that one had ended."""
 
     ledger_id: str
     migration_id: str
+    later: frozenset[str] = frozenset()
 
     def judge(self, entry: Entry | None, stored: Stored | None) -> tuple[Verdict, str]:
         """The verdict on what was found under the id of an entry, and for CHANGED the reason."""
@@ -48,7 +50,7 @@ class Judge:
             return NO_STAMP
         if stamp.ledger != self.ledger_id:
             return OTHER_LEDGER
-        if stamp.migration != self.migration_id and (entry is None or entry.live):
+        if stamp.migration != self.migration_id and (entry is None or entry.live or stamp.migration in self.later):
             return OTHER_MIGRATION
         if not stamp.intact:
             return OTHER_ROW

@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from bridge.ending import prefixes
 from bridge.errors import TargetUnavailable
-from bridge.forgetting import existing, forget_all
+from bridge.forgetting import forget_all
 from bridge.gate import Entry
 from bridge.ledger import (
     FILLING,
@@ -36,7 +36,7 @@ from bridge.ledger import (
 )
 from bridge.ledger.migrations import rollback_fact
 from bridge.lsn import LOWEST
-from bridge.memories import Stored
+from bridge.memories import Stored, digest
 from bridge.ports import Target
 from bridge.reads import Mode, Route
 from bridge.rollback.judging import Judge, Verdict
@@ -74,7 +74,9 @@ class Rollback:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._judge = Judge(self.ledger.facts()["ledger_id"], self.migration.id)
+        ended = self.migration.ended
+        later = {one.id for one in Migrations(self.ledger).all() if ended is not None and one.began > ended}
+        self._judge = Judge(self.ledger.facts()["ledger_id"], self.migration.id, frozenset(later))
         counts = Migrations(self.ledger).counts()
         for record in self.records:
             tally = self.tallies.setdefault(record.label, Tally(record.label, ()))
@@ -172,7 +174,7 @@ class Rollback:
         for record, shard in parts:
             for page in self._pages(record, shard):
                 self._page(space, record, shard, page, act=act)
-        self._unrecorded(space, [record for record, _shard in parts], act=act)
+        self._unrecorded(space, parts, act=act)
 
     def _pages(self, record: TableRecord, shard: int) -> Iterator[list[tuple[str, Entry]]]:
         migrations, after = Migrations(self.ledger), None
@@ -233,22 +235,52 @@ class Rollback:
             with self._lock:  # one durable step at a time
                 self.ledger.record(Batch(outcomes))
 
-    def _unrecorded(self, space: str, records: Sequence[TableRecord], *, act: bool) -> None:
-        """What a killed run wrote and did not record: stamped by this migration, of a key that the ledger does not know."""
-        judge = self._judge
-        found: dict[str, dict[str, str]] = {}
+    def _unrecorded(self, space: str, parts: Sequence[tuple[TableRecord, int]], *, act: bool) -> None:
+        """What a killed run wrote and did not record: stamped by this migration, and the ledger does not say that it is its own.
+
+        It may know nothing of the key, or say that another migration was the last to write there, or to forget.
+        """
+        for label, keys in self._stamped(space).items():
+            known = [(part, self.ledger.entries(part[0].number, keys)) for part in parts if part[0].label == label]
+            own = {key for _part, entries in known for key, entry in entries.items() if entry.migration == self.migration.number}
+            for (record, shard), entries in known:
+                last = record is known[-1][0][0]
+                fresh = [key for key in keys if key not in own and (key in entries or last)]
+                own |= set(fresh)
+                for start in range(0, len(fresh), PAGE):
+                    self._adopted(space, record, shard, fresh[start : start + PAGE], entries, act=act)
+
+    def _stamped(self, space: str) -> dict[str, list[str]]:
+        """The keys of the memories in a space that bear the id of the migration, by table; by list pages, which are hints."""
+        found: dict[str, list[str]] = {}
         for stored in self.target.scan(space):
             stamp = stored.stamp()
-            if stamp is not None and stamp.table in self.tallies and judge.judge(None, stored)[0] is Verdict.WRITTEN:
-                found.setdefault(stamp.table, {})[stamp.key] = stored.memory_id
-        for record in records:
-            keys = found.get(record.label, {})
-            known = self.ledger.entries(record.number, list(keys)) if keys else {}
-            found[record.label] = {key: memory_id for key, memory_id in keys.items() if key not in known}
-        for label, keys in found.items():
-            ids = existing(self, space, keys.values())
-            stays = forget_all(self, space, ids) if act else set()
-            names = {memory_id: key for key, memory_id in keys.items()}
+            if stamp is None or stamp.table not in self.tallies or self._judge.judge(None, stored)[0] is not Verdict.WRITTEN:
+                continue
+            if stored.memory_id in [prefix + stamp.key for prefix in prefixes(stamp.table)]:  # no copy under an id of its own
+                found.setdefault(stamp.table, []).append(stamp.key)
+        return found
+
+    def _adopted(
+        self, space: str, record: TableRecord, shard: int, keys: Sequence[str], known: Mapping[str, Entry], *, act: bool
+    ) -> None:
+        """Take back what was not recorded. First the ledger learns what is there: killed then, it still knows what is to go."""
+        doomed: dict[str, tuple[str, Entry]] = {}
+        for key, (memory_id, stored) in zip(keys, self._read(space, record.label, keys), strict=True):
+            stamp = None if stored is None else stored.stamp()
+            if stamp is not None and self._judge.judge(None, stored)[0] is Verdict.WRITTEN:
+                references = digest(stamp.references)
+                entry = Entry(stamp.version, stamp.digest, references, True, shard, migration=self.migration.number)
+                doomed[memory_id] = (key, entry)
+        if act and doomed:
             with self._lock:
-                self.tallies[label].unrecorded += len(ids) - len(stays)
-                self.tallies[label].unproven += [Left(label, names[one], one, space, STILL_ANSWERED) for one in sorted(stays)]
+                self.ledger.record(Batch([Outcome((record.number, key), entry=entry) for key, entry in doomed.values()]))
+        stays = forget_all(self, space, list(doomed)) if act else set()
+        gone = {key: entry for memory_id, (key, entry) in doomed.items() if memory_id not in stays}
+        if act:
+            self._bury(record.number, shard, gone)
+        tally = self.tallies[record.label]
+        with self._lock:
+            tally.unrecorded += len(gone)
+            tally.others -= sum(key in known and known[key].live for _id, (key, _entry) in doomed.items())
+            tally.unproven += [Left(record.label, doomed[one][0], one, space, STILL_ANSWERED) for one in sorted(stays)]

@@ -80,9 +80,12 @@ class Memories:
         raise AssertionError("a rollback writes nothing")
 
 
-FATES = ("written", "older", "missing", "row", "refs", "stamp", "note", "deleted", "returned", "unrecorded")
+FATES = ("written", "older", "missing", "row", "refs", "stamp", "note", "deleted", "returned", "unrecorded", "over", "grave")
 """As it was written; an older or a lost version of it; gone; its row or references changed; of another migration, or nobody's;
-deleted at the source; deleted and back; written by a killed run."""
+deleted at the source; deleted and back; written by a killed run: where the ledger knows nothing, over a memory of the other
+migration, over a tombstone of it."""
+
+UNRECORDED = ("unrecorded", "over", "grave")
 
 STAYS = {"row", "refs", "stamp", "note"}
 
@@ -116,8 +119,9 @@ class World:
         mine = self.ledger.facts()["ledger_id"]
         of = Migrations(self.ledger).find(migration)
         assert of is not None
-        live = fate not in ("deleted", "returned")
-        entry = Entry(LATER, digest(body(key)) if live else "", digest("[]") if live else "", live, shard, migration=of.number)
+        live = fate not in ("deleted", "returned", "grave")
+        last = 3 - of.number if fate in ("over", "grave") else of.number
+        entry = Entry(LATER, digest(body(key)) if live else "", digest("[]") if live else "", live, shard, migration=last)
         if fate != "unrecorded":
             self.ledger.record(Batch([Outcome((number, str(key)), entry)]))
         found = {
@@ -128,12 +132,16 @@ class World:
             "stamp": content(label, key, mine, "three", LATER),
             "note": "remember the milk",
             "returned": content(label, key, mine, "three", VERSION),
-            "unrecorded": content(label, key, mine, migration, LATER),
+            **dict.fromkeys(UNRECORDED, content(label, key, mine, migration, LATER)),
         }
         if fate in found:
             self.target.spaces[space][memory_id] = found[fate]
         if migration == "two":
             (self.left if fate in STAYS else self.doomed).add((space, memory_id))
+        elif fate == "over":
+            self.left.add((space, memory_id))
+        elif fate == "grave":  # whatever stands where the ledger has a tombstone has come back
+            self.doomed.add((space, memory_id))
 
 
 def world(folder: str, histories: list[tuple[str, int, str, str]]) -> World:
@@ -193,8 +201,15 @@ def test_it_takes_what_is_its_own_and_nothing_else(histories: list[tuple[str, in
             if migration == two.number:
                 assert live <= len(at.left)
         ones = [
-            history for history in histories if history[2] == "one" and history[3] not in ("deleted", "returned", "unrecorded")
+            history for history in histories if history[2] == "one" and history[3] not in ("deleted", "returned", *UNRECORDED)
         ]
+        assert two.number == 2
+        for label, key, _migration, _fate in histories:
+            spaces, prefix = TABLES[label]
+            place = (spaces[key % len(spaces)], f"{prefix}{key}")
+            if place in at.doomed and place[1] in before[place[0]]:  # a restart of Engram may bring it back
+                entry = at.ledger.entries(1 + list(TABLES).index(label), [str(key)])[str(key)]
+                assert (entry.live, entry.migration, entry.shard) == (False, two.number, key % len(spaces))
         assert sum(live for (number, _t), (live, _gone) in Migrations(at.ledger).counts().items() if number == 1) == len(ones)
         assert Generations(at.ledger).choices().rolled_back == set(TABLES)
         assert Migrations(at.ledger).begin("two", MIGRATE, {}) == two.number  # it may begin anew
@@ -227,7 +242,8 @@ def test_a_rehearsal_writes_nothing_anywhere(tmp_path: Path) -> None:
     done.carry_out()
     assert rehearsed.tallies == done.tallies
     tally = done.tallies["public.a"]
-    assert (tally.forgotten, tally.missing, tally.returned, tally.unrecorded, len(tally.left)) == (2, 1, 1, 1, 4)
+    assert (tally.forgotten, tally.missing, tally.returned, tally.unrecorded, len(tally.left)) == (2, 1, 1, 3, 4)
+    assert tally.others == 0, "what it had written over goes with it"
     at.ledger.close()
 
 
@@ -286,11 +302,11 @@ def test_the_report_and_the_map_of_ids_say_it_all(tmp_path: Path) -> None:
     assert "milk" not in shown + str(report)
     migration = Migrations(at.ledger).find("two")
     assert migration is not None
-    assert write_id_map(at.ledger, migration, tmp_path / "ids.csv") == len(FATES) - 1
+    assert write_id_map(at.ledger, migration, tmp_path / "ids.csv") == len(FATES)
     with (tmp_path / "ids.csv").open(encoding="utf-8") as file:
         states = {line["memory_id"]: line["state"] for line in csv.DictReader(file)}
     assert states == {
-        **dict.fromkeys(("app_b_1", "app_b_2", "app_b_3"), "gone"),
+        **dict.fromkeys(("app_b_1", "app_b_2", "app_b_3", "app_b_10", "app_b_11", "app_b_12"), "gone"),
         **dict.fromkeys(("app_b_4", "app_b_5", "app_b_6", "app_b_7"), "live"),
         **dict.fromkeys(("app_b_8", "app_b_9"), "deleted"),
     }
@@ -316,3 +332,64 @@ def test_nobody_s_memory_is_judged_ours() -> None:
     other = Stored("a_1", content("public.a", 1, "theirs", "two", VERSION))
     for entry in (None, Entry(LATER, "", "", False, 0), Entry(LATER, "", "", True, 0)):
         assert judge.judge(entry, other) == (Verdict.CHANGED, "another ledger has written it")
+
+
+def test_a_later_migration_s_unrecorded_memory_is_not_what_came_back(tmp_path: Path) -> None:
+    """Where the ledger has a tombstone: one that began when this one had ended wrote there since, and was killed."""
+    at = world(str(tmp_path), [("public.a", 1, "two", "written"), ("public.a", 2, "two", "written")])
+    two = Migrations(at.ledger).find("two")
+    assert two is not None
+    rollback(at).carry_out()
+    Migrations(at.ledger).begin("later", MIGRATE, {})
+    mine = at.ledger.facts()["ledger_id"]
+    at.target.spaces["a-1"]["a_1"] = content("public.a", 1, mine, "later", LATER)
+    at.target.spaces["a-0"]["a_2"] = content("public.a", 2, mine, "one", VERSION)
+    deed = rollback(at)
+    deed.carry_out()
+    assert [(one.memory_id, one.reason) for one in deed.tallies["public.a"].left] == [("a_1", "another migration has written it")]
+    assert (set(at.target.spaces["a-1"]), set(at.target.spaces["a-0"])) == ({"a_1"}, set())
+    at.ledger.close()
+
+
+def test_a_copy_under_another_id_is_not_the_memory_of_its_stamp(tmp_path: Path) -> None:
+    """Nobody but somebody else wrote that, and the row whose stamp it bears is another migration's."""
+    at = world(str(tmp_path), [("public.a", 1, "one", "written")])
+    copied = content("public.a", 1, at.ledger.facts()["ledger_id"], "two", LATER)
+    at.target.spaces["a-1"]["mine"] = copied
+    rollback(at).carry_out()
+    assert set(at.target.spaces["a-1"]) == {"a_1", "mine"}
+    assert at.ledger.entries(1, ["1"])["1"].live
+    at.ledger.close()
+
+
+def test_who_removed_a_table_is_not_overruled_by_a_rollback(tmp_path: Path) -> None:
+    """`engram-bridge remove --keep-memories` stands: no later migration takes the table in again."""
+    at = world(str(tmp_path), [("public.a", 1, "two", "written")])
+    Generations(at.ledger).remove("public.a", keep=True, reason="so")
+    for _again in range(2):
+        rollback(at).carry_out()
+    choices = Generations(at.ledger).choices()
+    assert (choices.removed, choices.rolled_back) == (set(TABLES), {"app.b"})
+    assert {record.label: record.reason for record in at.ledger.tables()}["public.a"] == "so"
+    Generations(at.ledger).readmit(list(TABLES))
+    assert Generations(at.ledger).choices().removed == {"public.a"}
+    at.ledger.close()
+
+
+def test_it_began_when_what_is_left_of_it_began(tmp_path: Path) -> None:
+    """A migration that was taken back in one of its tables goes on; one that was taken back whole begins anew."""
+    at = world(str(tmp_path), [("public.a", 1, "two", "written"), ("app.b", 1, "two", "written")])
+    migrations = Migrations(at.ledger)
+    before = migrations.find("two")
+    assert before is not None
+    rollback(at, ["public.a"]).carry_out()
+    migrations.begin("two", MIGRATE, {"tables": list(TABLES)})
+    same = migrations.find("two")
+    assert same is not None
+    assert same.began == before.began
+    rollback(at, ["app.b"]).carry_out()
+    migrations.begin("two", MIGRATE, {"tables": list(TABLES)})
+    anew = migrations.find("two")
+    assert anew is not None
+    assert anew.began > before.began
+    at.ledger.close()
