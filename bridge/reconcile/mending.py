@@ -47,8 +47,9 @@ class Mender:
         """Have these put in order, and wait until that is recorded. `rows` reads rows of a table without a key again."""
         token = Token(threading.Lock(), streamed=False)
         whole: dict[int, TablePlan] = {}
+        again = _read_again(broken, rows)
         for plan, key, kind in broken:
-            work = self._keyless(plan, key, kind, rows) if plan.keyless else self._work(plan, key, kind)
+            work = self._keyless(plan, key, kind, again[plan.number].get(key)) if plan.keyless else self._work(plan, key, kind)
             if work is None:
                 whole[plan.number] = plan
                 continue
@@ -77,13 +78,22 @@ class Mender:
         row = (UNCHANGED,) * len(plan.table.columns)
         return Work(plan, key, Kind.ROW, row=row, version=self.version(), refresh=True, background=True)
 
-    def _keyless(
-        self, plan: TablePlan, key: str, kind: str, rows: Callable[[TablePlan, list[str]], Mapping[str, Row]]
-    ) -> Work | None:
+    def _keyless(self, plan: TablePlan, key: str, kind: str, row: Row | None) -> Work | None:
         """None where the whole table has to be read. Nothing but its values names a row of such a table."""
         if kind in (BACK, STRAY):
             return Work(plan, key, suspect=True, background=True)
         if kind == ONLY_HERE:
             return Work(plan, key, Kind.DELETE, version=self.version(), retry=True, background=True)
-        row = rows(plan, [key]).get(key) if kind == UNKNOWN_HERE else None
         return None if row is None else Work(plan, key, Kind.ROW, row=row, version=self.version(), background=True)
+
+
+def _read_again(
+    broken: Sequence[Broken], rows: Callable[[TablePlan, list[str]], Mapping[str, Row]]
+) -> dict[int, Mapping[str, Row]]:
+    """By table without a key: its rows that the ledger lacks. Reading some of them reads the whole table, so it is done once."""
+    keys: dict[int, tuple[TablePlan, list[str]]] = {}
+    for plan, key, kind in broken:
+        if plan.keyless:
+            wanted = keys.setdefault(plan.number, (plan, []))[1]
+            wanted += [key] if kind == UNKNOWN_HERE else []
+    return {number: rows(plan, wanted) if wanted else {} for number, (plan, wanted) in keys.items()}

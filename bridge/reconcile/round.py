@@ -196,7 +196,7 @@ class Round:
 
     def _settle_target(self, side: TargetSide, ids: Sequence[str]) -> None:
         owners = {memory_id: side.owner(memory_id) for memory_id in ids}
-        passed = self.sides.passed if self.followed else lambda _fence: True
+        passed = self.sides.rested if self.followed else lambda _fence: True
         here = side.plans[0].table.label if side.plans else side.space
         found = self._settled(here, ids, side.look, passed)
         self.at_target.wait(len(ids) / self.at_target.rate)

@@ -62,7 +62,7 @@ class ExtraCheck:
         owner = self.tallies[here[0].table.label]
         owner.listed += listed
         for page in pages(suspects):
-            settled = settle(page, lambda ids: self._look(space, here, ids), self.sides.passed)
+            settled = settle(page, lambda ids: self._look(space, here, ids), self.sides.rested)
             owner.lag += settled.lag
             owner.unsettled += len(settled.unsettled)
             for (found,) in settled.true.values():

@@ -24,6 +24,12 @@ CHECKS = {
 LEAVABLE = (VECTORS,)
 """Checks that an order can leave out. Queries are only checked where some are given."""
 
+NOT_ITS_OWN, SWAPPED, ANOTHERS, TOO_NEAR = "not made from its text", "swapped", "another row's", "too near to another row"
+JUDGED = (NOT_ITS_OWN, SWAPPED, ANOTHERS, TOO_NEAR)
+"""What only the vectors of the sample are held against."""
+
+NOT_FOUND = "not found by its own text"
+
 MISSING = "missing"
 """The kind of a row that is not in its space."""
 
@@ -96,17 +102,23 @@ class Tally:
 
     @property
     def damaged(self) -> float:
-        """The largest share of the rows looked at by a check that it found damaged, 0…1. Queries find no damage to rows."""
+        """The largest share of the rows looked at by a check that it found damaged, 0…1.
+
+        Queries find no damage to rows, nor does a recall: a crowded space answers others, whatever the row's own vector is.
+        """
         looked = {
             COUNTS: max(self.rows, self.live),
             REFERENCES: self.sampled + self.targets,
             EXTRA: max(self.rows, self.listed),
             VECTORS: self.vectors,
+            f"{VECTORS} of the sample": self.recomputed,
         }
         found: dict[str, set[str]] = {}
         for one in self.findings:
-            if one.check != QUERIES:
-                found.setdefault(one.check, set()).add(one.memory_id)
+            if one.check == QUERIES or one.kind == NOT_FOUND:
+                continue
+            judged = one.check == VECTORS and one.kind in JUDGED
+            found.setdefault(f"{VECTORS} of the sample" if judged else one.check, set()).add(one.memory_id)
         shares = [len(ids) / max(looked.get(check, self.sampled), len(ids)) for check, ids in found.items()]
         return max(shares, default=0.0)
 

@@ -15,7 +15,7 @@ from bridge.embedding.identity import IDENTITY_SHARE, clean_query
 from bridge.mapping import TablePlan
 from bridge.memories import split_content
 from bridge.ports import Hit, Vectors
-from bridge.validation.findings import VECTORS, Finding, Tally
+from bridge.validation.findings import NOT_FOUND, VECTORS, Finding, Tally
 from bridge.validation.sides import Sides
 
 ROWS = 20
@@ -29,8 +29,6 @@ LEAST_FOUND = 0.95
 ALIKE = 0.002
 OWN = (1 - IDENTITY_SHARE) ** 0.5
 """The cosine of a text's vector with the vector of the row that bears it."""
-
-NOT_FOUND = "not found by its own text"
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ class RowCheck:
         if self.relinked:
             self.tally.undone[REFERENCES] = RELINKED.format(", ".join(sorted(self.relinked)))
         for page in pages(keys):
-            settled = settle(page, self.look, self.sides.passed)
+            settled = settle(page, self.look, self.sides.rested)
             self.tally.sampled += len(page)
             self.tally.lag += settled.lag
             self.tally.unsettled += len(settled.unsettled)
@@ -260,7 +260,7 @@ class ParentCheck:
             plan = self.plans[origin]
             tally = tallies[plan.table.label]
             for page in pages(keys):
-                settled = settle(page, lambda some, plan=plan: self._look(plan, some), self.sides.passed)  # type: ignore[misc]  # bound now
+                settled = settle(page, lambda some, plan=plan: self._look(plan, some), self.sides.rested)  # type: ignore[misc]  # bound now
                 tally.targets += len(page)
                 tally.lag += settled.lag
                 tally.unsettled += len(settled.unsettled)

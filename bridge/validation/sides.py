@@ -32,6 +32,9 @@ from snapshot.texts import copy_rows
 
 PAGE = 500
 POLL_SECONDS = 0.1
+REST_SECONDS = 2.0
+"""Between two looks at Engram of which the first found something wrong."""
+
 FLUSH_SECONDS = 3.0
 """When the frontier stands still for so long, the source is asked to flush what a fence waits for."""
 
@@ -111,6 +114,19 @@ class Sides:
                 self._flush()
             time.sleep(POLL_SECONDS)
         return False
+
+    def rested(self, fence: Lsn) -> bool:
+        """As `passed`, and some time later: for what is looked at in Engram.
+
+        What is written in the background holds no frontier, and a lane forgets a memory before it writes it again: in between it
+        is missing, and nothing is lost.
+        """
+        until = time.monotonic() + REST_SECONDS
+        if not self.passed(fence):
+            return False
+        while not self.alone and not self.ending() and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        return not self.ending()
 
     def _flush(self) -> None:
         try:

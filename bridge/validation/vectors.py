@@ -21,7 +21,7 @@ from bridge.making import made_so
 from bridge.mapping import TablePlan
 from bridge.models import made_by, other_model
 from bridge.ports import Vectors
-from bridge.validation.findings import KEPT, VECTORS, Finding, Tally
+from bridge.validation.findings import ANOTHERS, KEPT, NOT_ITS_OWN, SWAPPED, TOO_NEAR, VECTORS, Finding, Tally
 from bridge.validation.remaking import Found, remake
 from bridge.validation.sides import Sides, pages
 from bridge.validation.spool import Spool
@@ -39,7 +39,6 @@ NOT_GIVEN = "Engram gives no vectors back in its lists"
 OLD_MAPPING = "the mapping was changed: rows written before have vectors of other texts, until a resync"
 
 ZERO, BROKEN, CONSTANT, SIZE = "zero", "not finite", "constant", "wrong dimension"
-NOT_ITS_OWN, SWAPPED, ANOTHERS, TOO_NEAR = "not made from its text", "swapped", "another row's", "too near to another row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ class VectorCheck:
                     self.tallies[plan.table.label].undone[VECTORS] = NOT_GIVEN
                 return
             first.suspects |= self._too_near(spool, chosen - first.suspects.keys(), first.suspects.keys())
-            doubts = first.suspects.keys() | first.untold | (chosen - first.seen)
-            if doubts:
+            doubts = first.suspects.keys() | first.untold | (self._live.keys() - first.seen)
+            if doubts and not self.sides.ending():  # one that ends early has not seen the rest, and says so of the table
                 true = self._confirmed(space, first, doubts, chosen)
                 self._tell(_renamed(true, first, spool))
 

@@ -19,13 +19,15 @@ from bridge.ledger.findings import SOURCE, TARGET
 from bridge.lsn import Lsn
 from bridge.mapping import TablePlan
 from bridge.memories import Stored
-from bridge.reconcile.mending import Mender
+from bridge.reconcile.mending import Mender, _read_again
 from bridge.reconcile.orders import Order
 from bridge.reconcile.pace import Pace
 from bridge.reconcile.round import NOT_CARRIED, RIGHT, Round, place_of
 from bridge.reconcile.source_side import SourceSide
 from bridge.reconcile.tallies import FOREIGN, MISSING, ONLY_HERE, STRAY, UNKNOWN_HERE, Tallies, Tally
 from bridge.reconcile.target_side import TargetSide
+from bridge.spaces import TableOptions
+from bridge.validation.settling import Look, settle
 from bridge.validation.sides import Sides
 from tests.unit.test_mapping import INT8, TEXT, mapping, table
 
@@ -167,3 +169,53 @@ def test_a_key_that_is_parked_during_a_stage_is_no_finding(world: World) -> None
     world.ledger.record(Batch(parked))
     assert [one.problems for one in source.look(["1"])[0].values()] == [()]
     assert [one.problems for one in target.look([two])[0].values()] == [()]
+
+
+@dataclass
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """At once."""
+        self.now += seconds
+
+
+@pytest.mark.parametrize("back", [0.05, 0.5, 1.9])
+def test_a_memory_that_is_written_again_in_the_background_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch, back: float
+) -> None:
+    """It is forgotten before it is written. No frontier waits for that, and a quiet source has passed every fence."""
+    clock = Clock()
+    monkeypatch.setattr("bridge.validation.sides.time", clock)
+    nothing: Any = None
+    ledger = SimpleNamespace(held_by=lambda: "a bridge", facts=lambda: {"proven": "9"})
+    sides = Sides(cast(Ledger, ledger), nothing, nothing, nothing, nothing, "ledger-1", 0.0, 0.9, "")
+
+    def look(_keys: Sequence[str]) -> tuple[dict[str, Look[str]], Lsn]:
+        missing = clock.now < back
+        return {"k": Look(missing, ("missing",) if missing else ())}, 9
+
+    settled = settle(["k"], look, sides.rested)
+    assert (settled.true, settled.lag, settled.unsettled) == ({}, 1, [])
+    lost = settle(["k"], lambda _keys: ({"k": Look(True, ("missing",))}, 9), sides.rested)
+    assert lost.true == {"k": ("missing",)}
+
+
+def test_rows_of_a_table_without_a_key_are_read_again_at_once() -> None:
+    """Each reading reads the whole table."""
+    notes = mapping(table("notes", ("body", TEXT), key=()), notes=TableOptions(collapse=True)).plans["public.notes"]
+    asked: list[list[str]] = []
+
+    def rows(_plan: TablePlan, keys: list[str]) -> dict[str, Row]:
+        asked.append(keys)
+        return {key: (key,) for key in keys}
+
+    found = _read_again([(notes, "a", UNKNOWN_HERE), (notes, "b", ONLY_HERE), (notes, "c", UNKNOWN_HERE)], rows)
+    assert asked == [["a", "c"]]
+    assert found == {notes.number: {"a": ("a",), "c": ("c",)}}

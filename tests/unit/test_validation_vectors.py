@@ -14,7 +14,7 @@ from bridge.errors import ConfigError
 from bridge.figures import _found_damage
 from bridge.ports import Hit
 from bridge.validation import order_of
-from bridge.validation.findings import COUNTS, QUERIES, ROWS, VECTORS, Finding, Tally
+from bridge.validation.findings import COUNTS, JUDGED, NOT_FOUND, QUERIES, ROWS, VECTORS, Finding, Tally
 from bridge.validation.queries import percentile, queries_of
 from bridge.validation.recalling import OWN, among_first
 from bridge.validation.remaking import SAME
@@ -134,6 +134,25 @@ def test_the_verdict_is_by_the_share_that_was_looked_at(rows: int, data: st.Data
     # The share is told with six digits, so it is judged by them.
     assert found["exit_code"] == expected or abs(bad / rows - 0.01) < 1e-6
     assert bool(found["reasons"]) == bool(bad)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 1000), st.sampled_from([*JUDGED, "zero"]), st.data())
+def test_wrong_vectors_are_a_share_of_those_that_were_judged(
+    listed: int, recomputed: int, kind: str, data: st.DataObject
+) -> None:
+    """The sample's vectors are made anew, all are looked at: 20 of 1,000 are as many in a table of a million."""
+    bad = data.draw(st.integers(1, recomputed))
+    tally = Tally("t", sampled=recomputed, vectors=max(listed, recomputed), recomputed=recomputed)
+    tally.findings = [Finding(VECTORS, kind, "t", f"t_{number}") for number in range(bad)]
+    assert tally.damaged == bad / (tally.vectors if kind == "zero" else recomputed)
+
+
+def test_rows_that_recall_does_not_bring_are_looked_into_and_no_damage() -> None:
+    """Three of twenty in a crowded space say nothing of the rows."""
+    tally = Tally("t", rows=100, live=100, sampled=100, vectors=100, recomputed=100, recalled=20)
+    tally.findings = [Finding(VECTORS, NOT_FOUND, "t", f"t_{number}") for number in range(3)]
+    found = verdict({"clean": tally.clean, "tables": {"t": tally.as_dict()}})
+    assert (tally.damaged, found["exit_code"]) == (0.0, 3)
 
 
 @pytest.mark.parametrize(
