@@ -25,6 +25,7 @@ from bridge.cutover import me
 from bridge.errors import BridgeError, ConfigError, LedgerHeld
 from bridge.explain import nearest
 from bridge.ledger import FILLING, RETIRED, SERVING, Ledger, Migration, Migrations
+from bridge.ledger.migrations import open_tables
 from bridge.wiring import open_target
 
 MigrationId = Annotated[str, typer.Option("--migration-id", help="Which one: as `engram-bridge migrations` lists it.")]
@@ -125,17 +126,27 @@ def _known(book: Ledger, migration_id: str) -> Migration:
     return found
 
 
+def _require_its_target(migration: Migration, configured: str) -> None:
+    """The configuration names the Engram that the migration wrote to: in another one everything is missing, and nothing goes."""
+    written = migration.detail.get("target")
+    if written is not None and written != configured:
+        raise ConfigError(
+            f"the migration {migration.id} wrote to {written}, and the configuration names {configured}",
+            hint="Name by --target where its memories are.",
+        )
+
+
 def _tables(book: Ledger, migration: Migration, wanted: list[str] | None) -> list[str]:
     """The labels of the tables that are meant: with those of a rollback that was broken off. Raises ConfigError."""
     numbers = {table for number, table in Migrations(book).counts() if number == migration.number}
     own = {record.label for record in book.generations(SERVING, FILLING, RETIRED) if record.number in numbers}
-    own |= set(migration.detail.get("tables", ())) & {record.label for record in book.tables()}
+    begun = Migrations(book).rollback_of(migration.number)
+    own |= open_tables(migration, begun) & {record.label for record in book.tables()}
     named = [name.strip() for one in wanted or () for name in one.split(",") if name.strip()]
     labels = {carried(book, name) for name in named} if named else own
     strange = sorted(labels - own)
     if strange:
         raise ConfigError(f"the migration {migration.id} wrote nothing in {strange[0]}", hint=nearest(strange[0], sorted(own)))
-    begun = Migrations(book).rollback_of(migration.number)
     if begun is not None and begun["ended"] is None:
         labels |= set(begun["tables"])
     return sorted(labels)
@@ -167,7 +178,9 @@ def _settings(config: Path | None, engram: tuple[str | None, str | None], locati
         target=target if target is not None or path is not None else str(known["target"]),
         ledger=None if path is not None and "://" in location else location,
     )
-    if not grpc and path is None and settings.target.http == known.get("target"):
+    if target is None:
+        _require_its_target(migration, settings.target.http)
+    if not grpc and (path is None or target is not None) and settings.target.http == known.get("target"):
         grpc = known.get("grpc")
     given = Target.model_validate(settings.target.model_dump() | {"grpc": grpc}) if grpc else settings.target
     return settings.model_copy(update={"target": given})

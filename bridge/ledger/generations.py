@@ -25,7 +25,8 @@ from bridge.ledger.patience import waits
 from bridge.ledger.records import FILLING, RETIRED, SERVING, TableRecord
 
 ROLLBACK = "rollback_"
-"""Fact that a migration is being rolled back, or was: before its number. JSON: began, ended (null: it has not), tables."""
+"""Fact that a migration is being rolled back, or was: before its number. JSON: began, ended (null: it has not), tables,
+and `open`: those in which what the migration did not record has not been looked for."""
 
 
 @dataclass(frozen=True, slots=True)

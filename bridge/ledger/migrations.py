@@ -145,6 +145,16 @@ def rollback_fact(number: int) -> str:
     return f"{ROLLBACK}{number}"
 
 
+def open_tables(migration: Migration, rollback: Mapping[str, Any] | None) -> set[str]:
+    """The tables in which it may have written what is not recorded: those of one that has not ended.
+
+    `rollback`: its own, which ends it; what it was not made in (`open`) may still hold such.
+    """
+    if rollback is not None and "open" in rollback:
+        return set(rollback["open"])
+    return set(migration.detail.get("tables", ())) if migration.ended is None else set()
+
+
 def _has_more(connection: Connection, number: int, labels: Collection[str]) -> bool:
     """Whether memories of a migration are in other tables than these."""
     m, t = tables.memories.c, tables.tables.c

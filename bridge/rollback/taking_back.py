@@ -34,7 +34,7 @@ from bridge.ledger import (
     Serving,
     TableRecord,
 )
-from bridge.ledger.migrations import rollback_fact
+from bridge.ledger.migrations import open_tables, rollback_fact
 from bridge.lsn import LOWEST
 from bridge.memories import Stored, digest
 from bridge.ports import Target
@@ -103,8 +103,10 @@ class Rollback:
 
         Raises TargetUnavailable and LedgerError; then, as after a kill, calling it again goes on.
         """
-        began = time.time()
-        self.ledger.put_facts({self._fact: json.dumps({"began": began, "ended": None, "tables": list(self.tables)})})
+        before = Migrations(self.ledger).rollback_of(self.migration.number)
+        still = open_tables(self.migration, before)  # until it has ended, its own tables are open, too
+        state = {"began": time.time(), "ended": None, "tables": list(self.tables), "open": sorted(still)}
+        self.ledger.put_facts({self._fact: json.dumps(state)})
         self._move_reads()
         self._leave_out()
         self.tried()
@@ -119,7 +121,8 @@ class Rollback:
             raise TargetUnavailable("Engram was restarted again and again", hint="Run the same command again when it stays up.")
         if any(tally.unproven for tally in self.tallies.values()):
             return False
-        self.ledger.put_facts({self._fact: json.dumps({"began": began, "ended": time.time(), "tables": list(self.tables)})})
+        state |= {"ended": time.time(), "open": sorted(still - set(self.tables))}
+        self.ledger.put_facts({self._fact: json.dumps(state)})
         if self.migration.ended is None:  # whoever begins it again begins it anew
             Migrations(self.ledger).end(self.migration.number, self.migration.result)
         for tally in self.tallies.values():
