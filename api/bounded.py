@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,6 +27,22 @@ def room() -> int:
     """How many callers may be connected to this process at once, as its limit of open files has it."""
     files, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(files - OWN_FILES, files // 2) if files != resource.RLIM_INFINITY else 1 << 16
+
+
+class Counted:
+    """A transport that knows how many bytes it was given; it is what it stands for in all else."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.given = 0
+
+    def write(self, data: bytes) -> None:
+        """See asyncio.WriteTransport."""
+        self.given += len(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Bounded(HttpToolsProtocol):
@@ -49,11 +65,14 @@ class Bounded(HttpToolsProtocol):
         self._taken = 0
         self._since: float | None = None
         self._waiting = 0
+        self._gone = 0
         self._moved = 0.0
         self._tick: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own is typed
         """See asyncio.Protocol."""
+        self._counted = Counted(transport)
+        transport = cast(asyncio.Transport, self._counted)
         super().connection_made(transport)
         if len(self.connections) > self.ROOM:
             transport.write(FULL)
@@ -91,12 +110,20 @@ class Bounded(HttpToolsProtocol):
         now = self.loop.time()
         self._tick = self.loop.call_later(self.TICK, self._look)
         waiting = self.transport.get_write_buffer_size()
-        if waiting == 0 or self._waiting == 0 or waiting <= self._waiting - self.LEAST:
-            self._waiting, self._moved = waiting, now
+        gone = self._counted.given - waiting  # not by what waits alone: a stream replaces what is taken of it
+        if waiting == 0 or self._waiting == 0 or gone >= self._gone + self.LEAST:
+            self._waiting, self._gone, self._moved = waiting, gone, now
         elif now - self._moved >= self.STALLED:
             self.transport.abort()
             return
+        if self._since is not None and self._answering():
+            self._since = now  # what comes behind a request waits for its answer, and has its time then
         if self._since is not None and now - self._since >= self.REQUEST and not self.transport.is_closing():
             if self._taken and (self.cycle is None or self.cycle.response_complete):
                 self.transport.write(LATE)
             self.transport.close()
+
+    def _answering(self) -> bool:
+        """A request is complete, and its answer is not; one behind it may have begun, and is not read on meanwhile."""
+        cycle = self.cycle
+        return bool(self.pipeline) or (cycle is not None and not cycle.response_complete and not cycle.more_body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -161,6 +162,61 @@ def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
         rest.close()
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).startswith(b"HTTP/1.1 200")
+        writer.close()
+        listening.close()
+
+    uvloop.run(main())
+
+
+PIECE, PIECES = 64 << 10, 512
+
+
+async def stream(_scope: Any, _receive: Any, send: Any) -> None:
+    """An answer in pieces, as fast as they are taken."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % (PIECE * PIECES))]})
+    for left in reversed(range(PIECES)):
+        await send({"type": "http.response.body", "body": b"x" * PIECE, "more_body": left > 0})
+
+
+def test_a_stream_that_is_never_caught_up_with_goes_on_while_it_is_taken() -> None:
+    """As much is ready at each look as at the one before, since what was taken has been replaced."""
+
+    async def main() -> None:
+        listening, reader, writer = await connected(stream, Quick)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        left = PIECE * PIECES
+        while left:
+            left -= len(await asyncio.wait_for(reader.readexactly(min(left, 512 << 10)), 20))
+            await asyncio.sleep(0.1)
+        writer.close()
+        listening.close()
+
+    uvloop.run(main())
+
+
+async def ticking(_scope: Any, receive: Any, send: Any) -> None:
+    """An answer that takes longer than a request may, and begins when the request is whole."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"20")]})
+    for left in reversed(range(20)):
+        await asyncio.sleep(0.1)
+        await send({"type": "http.response.body", "body": b"x", "more_body": left > 0})
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", *BEGINNINGS.values()])
+def test_what_comes_behind_a_request_does_not_end_its_answer(behind: bytes) -> None:
+    """The answer goes to its end; what came early has its own time afterwards, and is not waited for longer than that."""
+
+    async def main() -> None:
+        listening, reader, writer = await connected(ticking, Quick)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(behind)
+        assert await asyncio.wait_for(reader.readexactly(20), 20) == b"x" * 20
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 20)
         writer.close()
         listening.close()
 
