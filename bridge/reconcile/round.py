@@ -262,7 +262,8 @@ class Round:
         self.tallies.note(findings.values(), how)
 
     def _read(self, plan: TablePlan, keys: list[str]) -> Mapping[str, Row]:
-        return self.sides.rows(plan, keys)[0]
+        with self.at_source.spending(lambda: self.tallies.of(plan.table.label).rows):  # without a key: the whole table
+            return self.sides.rows(plan, keys)[0]
 
     def _revisit(self, plan: TablePlan) -> None:
         """What an earlier round has left open is looked at first: it may be as it should be by now."""

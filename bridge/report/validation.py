@@ -50,6 +50,9 @@ def validation_section(result: Mapping[str, Any] | None, share: float | None = N
     if since:
         total = sum(int(one.get("changed_since", 0)) for one in result["tables"].values())
         parts.append(Lines(tuple(f"changed in PostgreSQL since it was carried: {one}" for one in since), total - len(since)))
+    silent = {label: one["not_recalled"] for label, one in result["tables"].items() if one.get("not_recalled")}
+    if silent:
+        parts.append(Lines(tuple(f"{label}: no row was asked for by its own text: {why}" for label, why in silent.items())))
     chances = _chances(result)
     if chances:
         parts.append(Lines(chances))

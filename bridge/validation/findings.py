@@ -71,7 +71,7 @@ class Tally:
     `recalled` so many rows asked for by their own texts.
     `unsettled`: differences that neither passed by nor stood still: nothing is said of them, and the table is not clean.
     `since`: ids of rows that PostgreSQL has changed since they were carried, while nobody carries changes; not clean, no damage.
-    `undone`: checks that could not be done, and why: not clean either.
+    `undone`: checks that could not be done, and why: not clean either. `not_recalled`: why no row was asked for by its own text.
     """
 
     label: str
@@ -94,6 +94,7 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
     since: list[str] = field(default_factory=list)
     undone: dict[str, str] = field(default_factory=dict)
+    not_recalled: str = ""
 
     @property
     def clean(self) -> bool:
@@ -155,6 +156,7 @@ class Tally:
             "checks": {name: by_check.get(name, 0) for name in CHECKS},
             **({"skipped": self.skipped} if self.skipped else {}),
             **({"undone": self.undone} if self.undone else {}),
+            **({"not_recalled": self.not_recalled} if self.not_recalled else {}),
             "chance_to_miss": {str(bad): chance_to_miss(self.rows, self.sampled, bad) for bad in ASSUMED if bad <= self.rows},
         }
 

@@ -23,6 +23,10 @@ ROWS = 20
 
 FIRST = 10
 MOST = 100
+PARKED = "{} of its keys are parked, so not all that recall should know is there"
+RESTARTED = "after a start of Engram recall knows no row until it was written again, and not all of them were"
+"""Why no row of a table is asked for."""
+
 LEAST_FOUND = 0.95
 """The share of the rows that have to be among the first ten."""
 
@@ -41,9 +45,11 @@ class RecallCheck:
 
     def run(self, plan: TablePlan, keys: Sequence[str]) -> None:
         """Ask for some of these rows, of which nothing wrong is known. Raises TargetUnavailable and EmbedderUnavailable."""
-        if not self.sides.searchable(plan):
-            return
         tally = self.tallies[plan.table.label]
+        if not self.sides.searchable(plan):
+            parked = self.sides.ledger.parked_of(plan.number)
+            tally.not_recalled = PARKED.format(len(parked)) if parked else RESTARTED
+            return
         texts = self._texts(plan, self.chance.sample(sorted(keys), min(ROWS, len(keys))))
         if not texts:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,15 +14,17 @@ from hypothesis import strategies as st
 from bridge.embedding.identity import SERVER_DIMENSIONS, with_identity
 from bridge.errors import ConfigError
 from bridge.figures import _found_damage
+from bridge.memories import Stored
 from bridge.ports import Hit
 from bridge.validation import order_of
 from bridge.validation.findings import COUNTS, JUDGED, NOT_FOUND, QUERIES, ROWS, VECTORS, Finding, Tally
 from bridge.validation.queries import percentile, queries_of
-from bridge.validation.recalling import OWN, among_first
+from bridge.validation.recalling import OWN, RecallCheck, among_first
 from bridge.validation.remaking import SAME
 from bridge.validation.spool import BLOCK, Spool
-from bridge.validation.vectors import NEAR
+from bridge.validation.vectors import NEAR, VectorCheck
 from bridge.validation.verdict import verdict
+from tests.unit.test_mapping import USERS, mapping
 
 
 def unit(count: int, seed: int = 0) -> np.ndarray:
@@ -168,3 +172,50 @@ def test_rows_that_recall_does_not_bring_are_looked_into_and_no_damage() -> None
 def test_only_damage_is_trouble(result: dict[str, Any] | None, critical: bool) -> None:
     """Rows that changed while no bridge ran are no reason to be called at night."""
     assert _found_damage(result) is critical
+
+
+@pytest.mark.parametrize(("parked", "told"), [(set(), "a start of Engram"), ({"1"}, "1 of its keys are parked")])
+def test_it_is_said_why_no_row_was_asked_for_by_its_text(parked: set[str], told: str) -> None:
+    """Not silently left out; and no reason to call the table unclean."""
+    plan = mapping(USERS).plans["public.users"]
+    ledger = SimpleNamespace(parked_of=lambda _number: parked)
+    sides = SimpleNamespace(searchable=lambda _plan: False, ledger=ledger)
+    tally = Tally(plan.table.label)
+    RecallCheck(cast(Any, sides), {tally.label: tally}, random.Random(1)).run(plan, ["2"])
+    assert told in tally.as_dict()["not_recalled"]
+    assert tally.clean
+
+
+class Shy:
+    """A space whose pages do not show a memory at first. It has a vector like any other when it is shown."""
+
+    def __init__(self, vectors: dict[str, np.ndarray], hidden: str, readings: int) -> None:
+        self.vectors_, self.hidden, self.readings = vectors, hidden, readings
+
+    def vectors(self, _space: str) -> Any:
+        """A page shows others."""
+        self.readings -= 1
+        for name, vector in self.vectors_.items():
+            if name != self.hidden or self.readings < 0:
+                yield Stored(name, "text", 0.0, 0.9), vector
+
+    def read(self, _space: str, ids: list[str]) -> list[Stored | None]:
+        """By id everything is there."""
+        return [Stored(name, "text", 0.0, 0.9) if name in self.vectors_ else None for name in ids]
+
+
+@pytest.mark.parametrize(("readings", "found", "unsettled"), [(1, ["zero"], 0), (9, [], 1)])
+def test_a_vector_that_the_first_reading_did_not_show_is_doubted(
+    monkeypatch: pytest.MonkeyPatch, readings: int, found: list[str], unsettled: int
+) -> None:
+    """Also of a memory that is not of the sample: nothing is said of what was never seen."""
+    plan = mapping(USERS).plans["public.users"]
+    first, second = unit(2)
+    shy = Shy({plan.prefix + "1": first, plan.prefix + "2": second, plan.prefix + "3": 0 * first}, plan.prefix + "3", readings)
+    tally = Tally(plan.table.label)
+    sides = SimpleNamespace(target=shy, ending=lambda: False)
+    check = VectorCheck(cast(Any, sides), [plan], {tally.label: tally}, set())
+    monkeypatch.setattr(VectorCheck, "_begin", lambda *_given: None)  # no ledger, no model
+    check._live = {plan.prefix + key: (plan, key) for key in "123"}
+    check.run(plan.spaces[0])
+    assert ([one.kind for one in tally.findings], tally.unsettled) == (found, unsettled)
