@@ -87,10 +87,13 @@ def make_reconciling(
 
 def add_lanes(ledger: Ledger, shop: Workshop, pool: LanePool, spaces: dict[str, bool]) -> None:
     """A lane for each space; the value says whether it was empty when this ledger began."""
+    # A run that was killed may have written what the ledger does not know. After a restart of the target recall does not know it
+    # either, and never would: what is there already is not stored again. So it is forgotten before it is written.
+    in_order = ledger.facts().get("ended") != "no"
     live = ledger.live_counts()
     records = ledger.generations(SERVING, FILLING, RETIRED)  # what is not written any more takes room, too
     for space, pristine in spaces.items():
-        lane = Lane(space, shop, pristine=pristine)
+        lane = Lane(space, shop, pristine=pristine and in_order)
         for record in records:
             if space in record.spaces:
                 lane.live += live.get((record.number, record.spaces.index(space)), 0)

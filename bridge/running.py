@@ -217,7 +217,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
     try:
         with connect(config.source.url, application_name="engram-bridge setup") as connection:
             plan = make_plan(config, ledger, connection, leave_out=faulty)
-            plan.migration = _begin_migration(config, ledger, plan)
+            Migrations(ledger).require(plan.identity.migration, RUN)
             _tell_left_out(plan, faulty)
             _tell_shards(plan)
             settle_models(ledger, plan.mapping.numbered.values(), embedders)
@@ -231,6 +231,7 @@ def _prepared(config: Config, embedders: Embedders, occupied: Occupied) -> Bridg
                 ledger.drop_fact("barrier")  # whoever put it into the publication, and whenever
             source = SourceSetup(config, ledger, connection, names).prepare()
         Connector(config, ledger, source, names).prove(int(ledger.facts()["confirmed"]))
+        plan.migration = _begin_migration(config, ledger, plan)
         return _assemble(config, ledger, target, plan, source, embedders, spaces)
     except BaseException:
         _give_back(ledger)

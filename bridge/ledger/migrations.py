@@ -56,28 +56,22 @@ class Migrations:
         """
         m, f = tables.migrations, tables.facts
         with self._ledger.writing() as connection:
-            known = connection.execute(select(m.c.number, m.c.kind).where(m.c.id == migration_id)).one_or_none()
             values: dict[str, Any] = {"detail": json.dumps(dict(detail)), "ended": None, "result": None}
-            if known is None:
+            number, rollback = _known(connection, migration_id, kind)
+            if number is None:
                 made = m.insert().values(id=migration_id, kind=kind, began=time.time(), **values).returning(m.c.number)
                 return int(connection.execute(made).scalar_one())
-            if known.kind != kind:
-                raise ConfigError(
-                    f"the migration id {migration_id!r} is that of another migration of this ledger, by {_maker(known.kind)}",
-                    hint="Name another one: `migration:` in the configuration, or --migration-id.",
-                )
-            fact = f.c.name == rollback_fact(known.number)
-            rollback = connection.execute(select(f.c.value).where(fact)).scalar()
-            if rollback is not None and json.loads(rollback)["ended"] is None:
-                raise ConfigError(
-                    f"the migration {migration_id!r} is being rolled back",
-                    hint=f"Run `engram-bridge rollback --migration-id {migration_id}` to its end first.",
-                )
-            if rollback is not None and not _has_more(connection, known.number, json.loads(rollback)["tables"]):
+            if rollback is not None and not _has_more(connection, number, rollback["tables"]):
                 values["began"] = time.time()  # nothing of what it did before is left
-            connection.execute(delete(f).where(fact))  # what it writes from now on is not taken back
-            connection.execute(update(m).where(m.c.number == known.number).values(**values))
-            return int(known.number)
+            connection.execute(delete(f).where(f.c.name == rollback_fact(number)))  # what it writes from now on is not taken back
+            connection.execute(update(m).where(m.c.number == number).values(**values))
+            return number
+
+    @waits
+    def require(self, migration_id: str, kind: str) -> None:
+        """That a migration of this id may begin or go on. Raises ConfigError as `begin` does, and writes nothing."""
+        with self._ledger.reading() as connection:
+            _known(connection, migration_id, kind)
 
     @waits
     def end(self, number: int, result: Mapping[str, Any] | None = None) -> None:
@@ -153,6 +147,27 @@ def open_tables(migration: Migration, rollback: Mapping[str, Any] | None) -> set
     if rollback is not None and "open" in rollback:
         return set(rollback["open"])
     return set(migration.detail.get("tables", ())) if migration.ended is None else set()
+
+
+def _known(connection: Connection, migration_id: str, kind: str) -> tuple[int | None, dict[str, Any] | None]:
+    """The number of the migration of this id, and its rollback, which has ended. Raises ConfigError when it may not go on."""
+    m, f = tables.migrations, tables.facts
+    known = connection.execute(select(m.c.number, m.c.kind).where(m.c.id == migration_id)).one_or_none()
+    if known is None:
+        return None, None
+    if known.kind != kind:
+        raise ConfigError(
+            f"the migration id {migration_id!r} is that of another migration of this ledger, by {_maker(known.kind)}",
+            hint="Name another one: `migration:` in the configuration, or --migration-id.",
+        )
+    told = connection.execute(select(f.c.value).where(f.c.name == rollback_fact(known.number))).scalar()
+    rollback = None if told is None else json.loads(told)
+    if rollback is not None and rollback["ended"] is None:
+        raise ConfigError(
+            f"the migration {migration_id!r} is being rolled back",
+            hint=f"Run `engram-bridge rollback --migration-id {migration_id}` to its end first.",
+        )
+    return int(known.number), rollback
 
 
 def _has_more(connection: Connection, number: int, labels: Collection[str]) -> bool:

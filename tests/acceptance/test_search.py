@@ -124,7 +124,7 @@ def test_who_cannot_vouch_does_not_search(make_rig: MakeRig) -> None:
                 assert {one["key"] for one in found} >= {str(n) for n in range(1, 61) if n % 6 == 3}
                 return by
 
-            assert await said() == ("engram", None)
+            await _later(said, ("engram", None))
             assert await said(headers={"X-Min-Lsn": "FFFFFF/0"}) == ("postgres", "min-lsn")
             assert await said(headers={"X-Max-Staleness-Ms": "0"}) == ("postgres", "stale")
             for mode, share, reason in (

@@ -70,7 +70,7 @@ def test_a_slot_that_keeps_too_much_is_kept_when_that_was_chosen(database: str, 
     write(database)
     watch.look()
     assert watch.figures["warning"].startswith("the slot keeps more WAL than it may")
-    assert watch.figures["bytes_per_second"] > MB
+    assert watch.figures["bytes_per_second"] > 0
     assert watch.figures["seconds_to_loss"] is None, "without max_slot_wal_keep_size it is never lost"
     with connect(database) as connection:
         assert inspect_slot(connection, slot) is not None

@@ -313,3 +313,16 @@ def test_a_parked_change_is_waited_for_however_often_it_is_tried_again(tmp_path:
     world.settle()
     world.check()
     world.ledger.close()
+
+
+def test_what_a_killed_run_wrote_is_found_by_search_behind_a_restart_that_nobody_saw() -> None:
+    """It came back by replay and is not stored again as it is: recall would never have known it."""
+    state = Interleavings()
+    insert = {"kind": "insert", "name": "a", "big": None, "parent": None, "new_id": 1, "code": None, "ref": None, "untold": False}
+    state.rows_before_the_slot(ops=[Op(id=5, **insert), Op(id=3, **insert)])
+    state.a_repair_puts_a_key(key=3, suspect=False)
+    state.a_chunk_is_read(number=0)
+    state.the_target_is_restarted(keep=0, seen=True)
+    state.the_bridge_is_killed_between_write_and_record(after=3)
+    state.the_target_is_restarted(keep=3, seen=False)
+    state.teardown()

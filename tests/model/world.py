@@ -94,7 +94,7 @@ class World:
         self.shop.floors[self.record.number] = self.ledger.tables()[0].floor
         self.pool = LanePool(self.shop)
         for shard, space in enumerate(SPACES):
-            lane = Lane(space, self.shop, pristine=True)
+            lane = Lane(space, self.shop, pristine=not compare)
             lane.live = self.ledger.live_counts().get((self.record.number, shard), 0)
             self.pool.add(lane)
         self.pool.refresh(self.ledger.stale_lookups())
