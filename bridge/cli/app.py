@@ -6,8 +6,9 @@ Exit codes: 0 done, 1 a person has to act, 2 usage or configuration, 75 source o
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -124,11 +125,16 @@ def root(
 
 def main() -> None:
     """Run a command; errors become a sentence, a hint and an exit code."""
+    end(app)
+
+
+def end(command: typer.Typer, code_of: Callable[[BridgeError], int] = lambda error: error.exit_code, **given: Any) -> NoReturn:
+    """Run a program's command line to its end, with the exit code of what came of it. `given`: what its call takes beside."""
     try:
-        code = app(standalone_mode=False)
+        code = command(standalone_mode=False, **given)
     except BridgeError as error:
         say(error)
-        sys.exit(error.exit_code)
+        sys.exit(code_of(error))
     except typer.Abort:
         sys.exit(130)
     except typer.TyperException as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge import logs
-from bridge.cli.app import say
+from bridge.cli.app import end
 from bridge.cli.command_lines import command_line, source_secrets
 from bridge.cli.options import DEFAULT_FILE
 from bridge.config import Config
@@ -372,22 +372,7 @@ def _broken_off(attempt: Any, why: str, report: Path | None) -> None:
 
 def main() -> None:
     """Run it; errors become a sentence, a hint and an exit code. What cannot be reached is a failure: nobody waits here."""
-    try:
-        code = app(standalone_mode=False, prog_name="migrate-postgresql")
-    except Transient as error:
-        say(error)
-        sys.exit(1)
-    except BridgeError as error:
-        say(error)
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except typer.TyperException as error:
-        show = getattr(error, "show", None)
-        if callable(show):
-            show()
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+    end(app, lambda error: 1 if isinstance(error, Transient) else error.exit_code, prog_name="migrate-postgresql")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,3 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         raise CheckFailed(
             f"the checkpoint {path} cannot be written: {error.strerror}", hint="Name another file: --checkpoint-file FILE."
         ) from error
-
-
-def moved(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
-    """The same with other values."""
-    return replace(checkpoint, **changes)
