@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests import ready
+from tests.patience import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -38,9 +40,9 @@ def chromium() -> Iterator[Browser]:
 def served(file: Path, folder: Path, **environment: str) -> Iterator[str]:
     """`serve` with this configuration on a free port, until the end of the block; its address, once it answers."""
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "bridge", "serve", "--config", str(file), "--port", "0", "--log-format", "json"]
+    command = [*ready.command(), "serve", "--config", str(file), "--port", "0", "--log-format", "json"]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = ready.started(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **environment}
         )
     try:
@@ -48,11 +50,11 @@ def served(file: Path, folder: Path, **environment: str) -> Iterator[str]:
         assert process.poll() is None, "the proxy ended by itself"
     finally:
         process.terminate()
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=PATIENCE)
     assert code in (0, -signal.SIGTERM), log.read_text(encoding="utf-8")
 
 
-def _answering(process: subprocess.Popen[bytes], log: Path, timeout: float = 60.0) -> str:
+def _answering(process: ready.Process, log: Path, timeout: float = PATIENCE) -> str:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and process.poll() is None:
         said = log.read_text(encoding="utf-8")

@@ -17,7 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bridge.errors import ConfigError
+from bridge.sandbox.engram.process import SandboxEngram
 from bridge.sandbox.postgres import SandboxPostgres
+from tests import ready
 
 DSN = os.environ.get("ENGRAM_BRIDGE_TEST_DSN")
 PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
@@ -25,6 +27,8 @@ PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
 hypothesis.settings.register_profile("bridge", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("bridge")  # a busy machine fails no law
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches a model
+if ready.WANTED:
+    SandboxEngram._spawn = ready.spawn_engram  # type: ignore[method-assign, assignment]
 
 
 class Server(Protocol):

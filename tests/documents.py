@@ -19,12 +19,12 @@ from bridge.ledger.place import ledger_exists
 from bridge.lsn import fence
 from bridge.postgres import connect, flush_position
 from tests import ready
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^ *```", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FOREVER = re.compile(r"^engram-bridge (run|serve)\b(?!.*--until-caught-up)")
-PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,8 @@ import psycopg
 
 from bridge.ledger import Ledger
 from bridge.sandbox.engram.process import SandboxEngram
-
-PATIENCE = 300.0
+from tests import ready
+from tests.patience import PATIENCE
 
 
 class Migrator:
@@ -32,7 +31,7 @@ class Migrator:
 
     def arguments(self, *more: str, source: str | None = None) -> list[str]:
         """The command, with the addresses of this test."""
-        command = [sys.executable, "-m", "bridge.cli.migrating"]
+        command = [*ready.command("migrate-postgresql")]
         return [*command, "--source", source or self.source, "--target", self.engram.http, *more]
 
     @property
@@ -67,14 +66,14 @@ class Migrator:
         assert found["exit_code"] == code
         return found
 
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
+    def start(self, *more: str) -> ready.Process:
         """Start it; its log goes to a file."""
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            return ready.started(
                 self.arguments(*more), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=self.environment
             )
 
-    def until(self, process: subprocess.Popen[bytes], happens: Callable[[], bool]) -> None:
+    def until(self, process: ready.Process, happens: Callable[[], bool]) -> None:
         """Until it happens, while the process runs."""
         deadline = time.monotonic() + PATIENCE
         while not happens():
@@ -107,7 +106,7 @@ class Migrator:
         addresses = {"source": {"url": self.source, "slot": name, "publication": name}}
         addresses |= {"target": {"http": self.engram.http, "grpc": self.engram.grpc}}
         (self.folder / "bridge.yaml").write_text(json.dumps(addresses), encoding="utf-8")
-        command = [sys.executable, "-m", "bridge", *arguments]
+        command = [*ready.command(), *arguments]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=self.folder, env=self.environment
         )

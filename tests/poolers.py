@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bridge.sandbox.postgres import _unprivileged_user
+from tests.patience import PATIENCE
 
 SWALLOWS = "ignore_startup_parameters = options, extra_float_digits, search_path"
 
@@ -97,7 +98,7 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return

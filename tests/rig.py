@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,8 @@ from bridge.lsn import fence, format_lsn
 from bridge.postgres import connect, flush_position
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.wiring import make_plan, open_target
+from tests import ready
+from tests.patience import PATIENCE
 
 SLOT = "rig_{}"
 
@@ -49,7 +50,7 @@ class Rig:
         self._ledgers: list[Ledger] = []
         self.file = folder / "bridge.yaml"
         self.log = folder / "bridge.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: ready.Process | None = None
         slot = SLOT.format(os.urandom(4).hex())
         plugin = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
         document: dict[str, Any] = {
@@ -74,11 +75,11 @@ class Rig:
 
     # the process
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> ready.Process:
         """Start `run`; its log goes to a file."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", "--config", str(self.file), *arguments],
+            self.process = ready.started(
+                [*ready.command(), "run", "--config", str(self.file), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,11 +90,11 @@ class Rig:
         """How often the log of all runs has it."""
         return self.log.read_text(encoding="utf-8", errors="replace").count(text) if self.log.exists() else 0
 
-    def wait_for(self, text: str, *, more_than: int = 0, timeout: float = 60.0) -> None:
+    def wait_for(self, text: str, *, more_than: int = 0, timeout: float = PATIENCE) -> None:
         """Until the running bridge's log has it, once more than that: how long a start takes depends on the machine."""
         self.until(lambda: self.said(text) > more_than, timeout, f"{text!r} was not said")
 
-    def until(self, happens: Callable[[], bool], timeout: float = 90.0, what: str = "it did not happen") -> None:
+    def until(self, happens: Callable[[], bool], timeout: float = PATIENCE, what: str = "it did not happen") -> None:
         """Until it happens, while the bridge runs."""
         deadline = time.monotonic() + timeout
         while not happens():
@@ -108,7 +109,7 @@ class Rig:
             self.process.kill()
             self.process.wait()
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; answers the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -121,25 +122,23 @@ class Rig:
 
     def bare(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command that takes no configuration, run to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "bridge", *arguments], capture_output=True, text=True, timeout=120, check=False
-        )
+        return subprocess.run([*ready.command(), *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "bridge", *arguments, "--config", str(self.file)],
+            [*ready.command(), *arguments, "--config", str(self.file)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
 
-    def catch_up(self, timeout: float = 120.0) -> None:
+    def catch_up(self, timeout: float = PATIENCE) -> None:
         """`run --until-caught-up` to its end, which must be 0."""
         self.catch_up_with(timeout=timeout)
 
-    def catch_up_with(self, *arguments: str, timeout: float = 120.0) -> None:
+    def catch_up_with(self, *arguments: str, timeout: float = PATIENCE) -> None:
         """The same with other options of `run`."""
         process = self.start("--until-caught-up", *arguments)
         try:
@@ -149,7 +148,7 @@ class Rig:
             raise AssertionError(f"not caught up after {timeout} s:\n{self.tail()}") from None
         assert code == 0, self.tail()
 
-    def wait_until_proven(self, timeout: float = 90.0) -> None:
+    def wait_until_proven(self, timeout: float = PATIENCE) -> None:
         """Until a running bridge has proven everything that is committed now, and compared all after the last restart."""
         end = self.flush()
         deadline = time.monotonic() + timeout
@@ -177,7 +176,7 @@ class Rig:
             time.sleep(0.2)
         raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
 
-    def wait_for_a_look(self, timeout: float = 90.0) -> None:
+    def wait_for_a_look(self, timeout: float = PATIENCE) -> None:
         """Until a running bridge has looked at the catalogue, having begun behind all that is committed now."""
         end = self.flush()
         with contextlib.closing(self.ledger()) as ledger:

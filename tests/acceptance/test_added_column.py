@@ -11,6 +11,7 @@ from bridge.lsn import format_lsn
 from bridge.postgres import connect
 from bridge.reads import Mode
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.reading import reader, route, running
 from tests.rig import Rig
 
@@ -33,7 +34,7 @@ def carried(make_rig: MakeRig) -> Rig:
 
 async def engram_has(client: httpx.AsyncClient, column: str) -> None:
     """Until Engram answers the row with it: the table was read again."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         answer = await client.get("/v1/items/7")
         if answer.headers["x-served-by"] == "engram" and column in answer.json():
@@ -94,7 +95,7 @@ def test_while_a_table_is_being_altered_its_older_positions_are_answered(make_ri
             with connect(rig.source) as connection, connection.transaction():
                 connection.execute("alter table public.items add column late int default 5")
                 rig.sql("create table elsewhere ()")
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + PATIENCE
                 while True:
                     answer = await client.get("/v1/items/7", headers={"X-Min-Lsn": format_lsn(before)})
                     if answer.headers["x-served-by"] == "engram":

@@ -18,6 +18,7 @@ from bridge.wiring import open_target
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused
 from tests.embedding_endpoint import EmbeddingEndpoint
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 
@@ -38,7 +39,7 @@ def open_ends(rig: Rig) -> bool:
         ledger.close()
 
 
-def until_over(rig: Rig, timeout: float = 90.0) -> None:
+def until_over(rig: Rig, timeout: float = PATIENCE) -> None:
     """Until everything that was asked of tables is done, and all is proven."""
     rig.until(lambda: not open_ends(rig), timeout)
     rig.wait_until_proven(timeout)
@@ -220,7 +221,7 @@ def test_a_removed_table_is_forgotten_or_kept_and_can_come_back(make_rig: MakeRi
     assert evidence["public.marks"].edges == 2 * evidence["public.marks"].rows
 
 
-def killed_when(rig: Rig, seen: Callable[[Ledger], bool], timeout: float = 60.0) -> None:
+def killed_when(rig: Rig, seen: Callable[[Ledger], bool], timeout: float = PATIENCE) -> None:
     """Start the bridge, and kill -9 it at the moment when its ledger shows this."""
     rig.start()
     ledger = rig.ledger()

@@ -23,6 +23,7 @@ from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, ended_with, refused, spaces, traces
 from tests.conftest import Server, drop_database, sandbox
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 USERS = (
@@ -294,7 +295,7 @@ def test_a_ledger_without_room(make_rig: MakeRig) -> None:
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
     ended_with(
-        rig, 1, "error: the ledger", "cannot be used", "make room", "nothing was acknowledged that is not in it", timeout=60
+        rig, 1, "error: the ledger", "cannot be used", "make room", "nothing was acknowledged that is not in it", timeout=PATIENCE
     )
     ledger = rig.ledger()
     assert rig.confirmed() <= int(ledger.facts()["confirmed"])

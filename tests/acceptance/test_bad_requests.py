@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ import pytest
 
 from bridge.reads import Mode
 from bridge.sandbox.serving import Proxy, free_port
+from tests import ready
 from tests.conftest import Server, fresh_database
+from tests.patience import PATIENCE
 from tests.reading import route
 from tests.rig import Rig
 
@@ -38,7 +39,7 @@ def proxy(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     for database in fresh_database(postgres):
         port = free_port(0)
         rig = Rig(folder, database, serve={"port": port, "read_token": READ, "operate_token": OPERATE, "min_lsn_wait": 0.2})
-        command = [sys.executable, "-m", "bridge", "serve", "--config", str(rig.file)]
+        command = [*ready.command(), "serve", "--config", str(rig.file)]
         proxy = Proxy(command, f"http://127.0.0.1:{port}", folder / "proxy.log")
         try:
             rig.sql(*SHOP.strip().split(";\n"))
@@ -65,7 +66,7 @@ class Answered:
 
 def ask(proxy: Proxy, path: str, *, method: str = "GET", token: str | None = READ, **headers: str) -> Answered:
     """The path goes out as it is, escapes and all."""
-    connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=PATIENCE)
     try:
         connection.putrequest(method, "/", skip_accept_encoding=True)
         connection._buffer[0] = f"{method} {path} HTTP/1.1".encode()  # type: ignore[attr-defined]  # http.client refuses some paths itself

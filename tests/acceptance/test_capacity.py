@@ -6,6 +6,7 @@ import json
 
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_failing_rows import parked
+from tests.patience import PATIENCE
 
 LIMIT = 50
 
@@ -28,7 +29,7 @@ def test_a_space_that_fills_up_in_run_is_told_with_the_shards_that_would_do(make
     assert not status["tables"][0]["searchable"], "what is parked cannot be found"
     assert sentence in rig.command("status").stdout
     rig.sql("delete from orders where id <= 30")
-    rig.until(lambda: not parked(rig), timeout=60)
+    rig.until(lambda: not parked(rig), timeout=PATIENCE)
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     log = rig.log.read_text(encoding="utf-8")

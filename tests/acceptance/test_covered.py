@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from bridge.postgres import connect
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_plugin import with_plugin
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 NOTES = ("create table notes (id int primary key, body text)", "insert into notes select n, 'x' from generate_series(1, 50) n")
@@ -33,7 +34,7 @@ def moves(rig: Rig, times: int = 3) -> None:
 def stands(rig: Rig) -> float:
     """It stands still: what was under way arrives, and then nothing more for three seconds."""
     last, since = covered(rig), time.monotonic()
-    deadline = since + 60.0
+    deadline = since + PATIENCE
     while time.monotonic() - since < 3.0:
         if (now := covered(rig)) != last:
             last, since = now, time.monotonic()

@@ -16,6 +16,7 @@ from bridge.reads import Mode, Reason, Served, Shadow, fell_back, served, shadow
 from bridge.validation.attending import carry_out, open_sides
 from bridge.wiring import slot_figures
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 PAUSED = "paused: nothing is written"
@@ -60,7 +61,7 @@ class Crew:
 
     def until(self, wanted: list[str], label: str = USERS) -> None:
         """Wait until exactly these gates are closed."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         while (found := self.shut(label)) != wanted:
             assert time.monotonic() < deadline, f"closed are {found}, not {wanted}\n{self.rig.tail()}"
             time.sleep(0.3)
@@ -153,7 +154,7 @@ def test_a_table_that_goes_wrong_returns_by_itself_and_the_trail_says_why(crew: 
     time.sleep(2)  # a beat of the bridge, so that it has seen the routes
     crew.serving.count({(USERS, fell_back(Reason.TIMEOUT)): 30, (USERS, served(Served.ENGRAM)): 10})
     crew.serving.count({(EVENTS, served(Served.ENGRAM)): 40})
-    crew.rig.until(lambda: crew.serving.routes()[USERS].mode is Mode.POSTGRES, timeout=30)
+    crew.rig.until(lambda: crew.serving.routes()[USERS].mode is Mode.POSTGRES, timeout=PATIENCE)
     assert crew.serving.routes()[EVENTS].share == 50
     newest = crew.serving.audit(1, USERS)[0]
     assert (newest.who, newest.verb) == ("bridge", "returned")

@@ -17,6 +17,7 @@ import yaml
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.ddl_scenarios import ALSO_STOPPED, CONFIGURED, PARTED, SCENARIOS, SINCE_15, Scenario
 from tests.acceptance.test_ddl import tables_of
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 SEED = 20261121
@@ -59,6 +60,15 @@ class Application(threading.Thread):
         )
         with contextlib.suppress(*NOT_NOW):
             self.done[scenario.name] += connection.execute(statement).rowcount  # type: ignore[call-overload]
+
+    def has_written(self, scenarios: tuple[Scenario, ...], since: dict[str, int]) -> dict[str, int]:
+        """Wait until it has written to each of these tables since then; how often it has by now."""
+        deadline = time.monotonic() + PATIENCE
+        while idle := [scenario.name for scenario in scenarios if self.done[scenario.name] <= since[scenario.name]]:
+            assert self.is_alive(), "it has ended"
+            assert time.monotonic() < deadline, f"no load on {idle}"
+            time.sleep(0.05)
+        return dict(self.done)
 
     def end(self) -> None:
         """End it."""
@@ -117,12 +127,12 @@ def test_every_ddl_under_load(make_rig: MakeRig) -> None:
     rig.start()
     rig.wait_until_proven()
     application = Application(rig.source, scenarios)
+    carried = tuple(scenario for scenario in scenarios if scenario.stops is None)
     application.start()
     try:
-        time.sleep(2.5)
-        before = dict(application.done)
+        before = application.has_written(carried, since=dict.fromkeys(application.done, 0))
         alter(rig, scenarios)
-        halfway = dict(application.done)
+        application.has_written(carried, since=before)
         rig.wait_for_a_look()
     finally:
         application.end()
@@ -132,9 +142,3 @@ def test_every_ddl_under_load(make_rig: MakeRig) -> None:
     assert rig.stop() == 0, rig.tail()
     forget_configuration(rig, "drop_column", "dropped")  # which a new start would refuse
     judge(rig, scenarios, ALSO_STOPPED)
-    idle = [
-        scenario.name
-        for scenario in scenarios
-        if scenario.stops is None and not 0 < before[scenario.name] <= halfway[scenario.name] < application.done[scenario.name]
-    ]
-    assert not idle, f"no load on {idle}"

@@ -17,11 +17,12 @@ import pytest
 import yaml
 
 from bridge.sandbox.postgres import SandboxPostgres
+from tests import ready
 from tests.conftest import sandbox
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-PATIENCE = 120.0
 
 
 class Containers:
@@ -30,7 +31,7 @@ class Containers:
     def __init__(self, folder: Path, postgres: SandboxPostgres) -> None:
         self.folder = folder
         self.ports = {"engram": free_port(), "grpc": free_port(), "proxy": free_port()}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[ready.Process] = []
         self._words = [
             ("/run/secrets", str(folder / "secrets")),
             ("/etc/engram-bridge", str(folder)),
@@ -56,9 +57,9 @@ class Containers:
 
     def start(self, name: str, *options: str) -> None:
         """The service's command."""
-        command = [sys.executable, "-m", "bridge", *[self.here(word) for word in SERVICES[name]["command"]], *options]
+        command = [*ready.command(), *[self.here(word) for word in SERVICES[name]["command"]], *options]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            self._processes.append(ready.started(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def wait_until_healthy(self, name: str) -> None:
         """Until its own check says so."""
@@ -66,7 +67,7 @@ class Containers:
         command = words if kind == "CMD" else ["sh", "-c", words[0]]
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         deadline = time.monotonic() + PATIENCE
-        while subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment).returncode:
+        while subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, env=environment).returncode:
             log = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-2000:]
             assert all(process.poll() is None for process in self._processes), f"{name} has ended: {log}"
             assert time.monotonic() < deadline, f"{name} is not healthy: {log}"
@@ -90,7 +91,7 @@ def containers(tmp_path: Path) -> Iterator[Containers]:
             for script in sorted((ROOT / "deploy/postgres/init").glob("*.sql")):
                 text = found.here(script.read_text(encoding="utf-8"))
                 command = [postgres.bin_path / "psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", postgres.url()]
-                subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=60)
+                subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=PATIENCE)
             yield found
         finally:
             found.end()
@@ -113,8 +114,8 @@ def test_what_compose_starts_serves_rows(containers: Containers) -> None:
     containers.wait_until_healthy("proxy")
     request = urllib.request.Request(f"http://127.0.0.1:{containers.ports['proxy']}/v1/orders/7")
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=PATIENCE)
     token = (containers.folder / "secrets/read_token").read_text(encoding="ascii")
     request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         assert answer.read().startswith(b'{"id":7,"customer_id":8,"note":"Leave it at the door.","total":"8.75"')

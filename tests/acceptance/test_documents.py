@@ -19,6 +19,7 @@ import yaml
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.documents import ROOT, Command, Done, Shell, blocks, commands, unlike, wait_until_proven
+from tests.patience import PATIENCE
 from tests.poolers import free_port
 
 README = "README.md"
@@ -94,7 +95,7 @@ class Story:
         done = self.shell.run(command.text)
         assert done.code == code, f"{command.document}: {command.text}\nended with {done.code}:\n{done.output}"
         if prints:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + PATIENCE
             while missing := unlike(command.output, self._printed(command, done)):
                 if not command.text.endswith(" &") or time.monotonic() > deadline:
                     break
@@ -171,7 +172,7 @@ def _tour(story: Story, folder: Path, source: str, grpc: int) -> None:
 
 def _again(story: Story, command: Command) -> None:
     """Until it prints what is said: a person types it again, too."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             story.run(command)
@@ -287,7 +288,7 @@ def test_reads_move_as_the_documents_say(reads: tuple[Story, Path, str]) -> None
 
 def _until_it_answers(story: Story, command: Command) -> None:
     """The proxy begins beside the bridge."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while story.shell.run(f"{command.text} --fail >answer.txt").code:
         assert time.monotonic() < deadline, command.text
         time.sleep(0.3)
@@ -295,7 +296,7 @@ def _until_it_answers(story: Story, command: Command) -> None:
 
 def _moved(story: Story, command: Command) -> None:
     """A step may find a gate that is still closed, because nobody has measured since the last one. The application reads on."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     story.shell.run("curl -s 'http://127.0.0.1:8432/v1/orders/[1-40]' >reads.txt")
     while (done := story.shell.run(command.text)).code:
         assert time.monotonic() < deadline, f"{command.text}\n{done.output}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,8 +14,10 @@ from bridge.ending import prefixes
 from bridge.ledger.renewal import begin_epoch
 from bridge.memories import Write
 from bridge.wiring import open_target
+from tests import ready
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import refused, traces
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 SHOP = (
@@ -116,9 +117,9 @@ def test_down_with_everything_leaves_nothing_wherever_it_is_killed(make_rig: Mak
     rig.catch_up()
     stranger(rig, "notes")
     rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.02}])
-    command = [sys.executable, "-m", "bridge", "down", "--everything", "--yes", "--config", str(rig.file)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    command = [*ready.command(), "down", "--everything", "--yes", "--config", str(rig.file)]
+    process = ready.started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
     while len(rig.ledger().live_counts()) == 0 or sum(rig.ledger().live_counts().values()) >= 1519:
         assert time.monotonic() < deadline
         assert process.poll() is None

@@ -22,6 +22,7 @@ from bridge.engram.engram_pb2_grpc import EngramServiceStub
 from bridge.models import model_fact
 from tests.acceptance.conftest import MakeRig
 from tests.embedding_endpoint import EmbeddingEndpoint, Misbehave
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 ROWS = 120
@@ -90,7 +91,7 @@ def test_an_endpoint_that_is_away_parks_nothing(make_rig: MakeRig, endpoint: Emb
         endpoint.always = trouble
         calls = len(endpoint.calls)
         rig.sql(f"update notes set body = body || ' once more {calls}' where id <= 20")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while len(endpoint.calls) == calls and trouble.status != 401:
             assert time.monotonic() < deadline, rig.tail()
             time.sleep(0.1)
@@ -213,7 +214,7 @@ def test_a_question_in_other_words_finds_its_row_in_engram(make_rig: MakeRig) ->
     found = 0
     for vector, (_question, text) in zip(vectors, QUESTIONS, strict=True):
         cue = pb.Cue(embedding=pb.EmbeddingCue(vector=clean_query(vector).tolist()), threshold=pb.Confidence(value=0.01))
-        answer = engram.Recall(pb.RecallRequest(memory_space_id="texts", cue=cue, max_results=5), timeout=30)
+        answer = engram.Recall(pb.RecallRequest(memory_space_id="texts", cue=cue, max_results=5), timeout=PATIENCE)
         found += f"texts_{text}" in [memory.id for memory in answer.memories]
     channel.close()
     assert found >= 27

@@ -6,6 +6,7 @@ import time
 
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.rig import ledger_database
 
 
@@ -21,7 +22,7 @@ def test_a_stop_is_quick_though_the_target_hangs(make_rig: MakeRig) -> None:
     rig.sql("update notes set body = 'y'")
     time.sleep(2.0)
     began = time.monotonic()
-    assert rig.stop(timeout=30.0) == 0, rig.tail()
+    assert rig.stop(timeout=PATIENCE) == 0, rig.tail()
     assert time.monotonic() - began < 30.0
     rig.engram.faults()
     rig.catch_up()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 ROWS = 40
@@ -35,7 +36,7 @@ def test_rows_that_fail_for_ever_are_parked_and_the_others_flow(make_rig: MakeRi
     rig = rows_rig(make_rig)
     rig.engram.faults([{"on": "Remember", "do": "5xx", "about": "things_bad-"}])
     rig.start()
-    rig.until(lambda: parked(rig) == {"bad-one": "rejected", "bad-two": "rejected"}, timeout=60)
+    rig.until(lambda: parked(rig) == {"bad-one": "rejected", "bad-two": "rejected"}, timeout=PATIENCE)
     rig.wait_until_proven()
     rig.sql("insert into things values ('row-new', 'new')", "update things set name = 'changed' where id = 'row-7'")
     rig.wait_until_proven()
@@ -43,7 +44,7 @@ def test_rows_that_fail_for_ever_are_parked_and_the_others_flow(make_rig: MakeRi
     (evidence,) = rig.evidence()
     assert (evidence.missing, evidence.wrong, evidence.extra) == (2, 0, 0)
     rig.engram.faults()
-    rig.until(lambda: not parked(rig), timeout=60)
+    rig.until(lambda: not parked(rig), timeout=PATIENCE)
     assert rig.stop() == 0, rig.tail()
     rig.prove()
 
@@ -69,7 +70,7 @@ def test_a_space_that_fails_at_everything_parks_one_key_at_most(make_rig: MakeRi
     time.sleep(12.0)
     assert len(parked(rig)) <= 1, rig.tail()
     rig.engram.faults()
-    rig.until(lambda: not parked(rig), timeout=60)
+    rig.until(lambda: not parked(rig), timeout=PATIENCE)
     rig.wait_until_proven()
     assert rig.stop() == 0, rig.tail()
     rig.prove()

@@ -16,6 +16,7 @@ import pytest
 from bridge.sandbox import shop
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 RUNS = 10
@@ -153,7 +154,7 @@ def hanging(url: str, statements: list[str]) -> Iterator[None]:
     for thread in threads:
         thread.start()
         time.sleep(0.05)
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + PATIENCE
     with psycopg.connect(url, autocommit=True) as connection:
         while (hang := _in_commit(connection)) < len(statements):
             assert time.monotonic() < deadline, f"{hang} of {len(statements)} commits hang"

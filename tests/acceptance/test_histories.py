@@ -19,6 +19,7 @@ from tests.acceptance.test_source_identity import finds
 from tests.acceptance.traces import configure, refused
 from tests.clusters import copied, promote, put_back, standby_of
 from tests.conftest import PLUGIN
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 wheels_own = pytest.mark.skipif(
@@ -105,7 +106,7 @@ def wait_for_standby(primary: SandboxPostgres, standby: SandboxPostgres) -> None
     """Until the standby has replayed all that the primary has flushed."""
     with psycopg.connect(primary.url()) as one, psycopg.connect(standby.url(), autocommit=True) as other:
         end = one.execute("select pg_current_wal_flush_lsn()::text").fetchone()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while other.execute("select pg_last_wal_replay_lsn() >= %s::pg_lsn", end).fetchone() != (True,):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -166,7 +167,7 @@ def test_an_older_copy_that_lost_nothing_is_followed(own_postgres: SandboxPostgr
     before = rig.confirmed()
     assert before < confirmed
     rig.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while "streaming" not in rig.tail().rpartition("a run begins")[2]:
         assert time.monotonic() < deadline, rig.tail()
         time.sleep(0.1)

@@ -16,6 +16,7 @@ from bridge.memories import split_content
 from bridge.wiring import open_target
 from tests.embedding_endpoint import EmbeddingEndpoint
 from tests.migrating import Migrator
+from tests.patience import PATIENCE
 
 TABLES = """
     create table users (id int primary key, name text not null, bio text, notes text, created_at timestamptz not null,
@@ -180,7 +181,7 @@ def test_the_example_migrates_documents(migrator: Migrator) -> None:
         [sys.executable, str(script), migrator.source, migrator.engram.http, migrator.engram.grpc],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         cwd=migrator.folder,
         env=migrator.environment,

@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.migrating import Migrator
+from tests.patience import PATIENCE
 
 TABLES = """
     create table users (id int primary key, name text not null, created_at timestamptz not null default now());
@@ -91,7 +92,7 @@ def test_a_table_that_was_left_out_is_gone_on_with_when_that_is_mended(migrator:
     migrator.until(process, lambda: migrator.recorded() > 100)
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(f"revoke select on orders from {role}".encode())
-    assert process.wait(timeout=120) == 1, migrator.log.read_text(encoding="utf-8")
+    assert process.wait(timeout=PATIENCE) == 1, migrator.log.read_text(encoding="utf-8")
     assert "public.orders was not migrated" in migrator.log.read_text(encoding="utf-8")
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute(f"grant select on orders to {role}".encode())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from tests import ready
 from tests.browser import chromium
 from tests.migrating import Migrator
+from tests.patience import PATIENCE
 
 ORPHANS = 42
 
@@ -41,9 +42,9 @@ def migrator(tmp_path: Path, database: str) -> Iterator[Migrator]:
 
 def looked_again(migrator: Migrator) -> dict[str, Any]:
     """`engram-bridge orphans` on the ledger of the migration."""
-    command = [sys.executable, "-m", "bridge", "orphans", "--json", "--source", migrator.source, "--target", migrator.engram.http]
+    command = [*ready.command(), "orphans", "--json", "--source", migrator.source, "--target", migrator.engram.http]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=migrator.folder, env=migrator.environment
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=migrator.folder, env=migrator.environment
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

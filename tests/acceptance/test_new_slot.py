@@ -8,6 +8,7 @@ import psycopg
 
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 SHOP = (
@@ -145,7 +146,7 @@ def test_a_new_slot_is_made_wherever_the_run_is_killed(make_rig: MakeRig) -> Non
     for mark in ("a run begins", "a new source epoch begins", "made the slot", "streaming"):
         log = rig.log.stat().st_size
         rig.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while mark not in rig.log.read_text()[log:] and "streaming" not in rig.log.read_text()[log:]:
             assert time.monotonic() < deadline, rig.tail()
             time.sleep(0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.test_failing_rows import parked
+from tests.patience import PATIENCE
 
 
 def test_a_parked_row_without_a_key_is_settled_when_it_is_gone(make_rig: MakeRig) -> None:
@@ -27,11 +28,11 @@ def test_a_parked_row_without_a_key_is_settled_when_it_is_gone(make_rig: MakeRig
     for key in parked(rig):
         done = rig.command("parked", "retry", f"public.notes/{key}")
         assert done.returncode == 0, done.stderr
-    rig.until(lambda: len(parked(rig)) == 1, timeout=60, what="the row that is gone stays parked")
+    rig.until(lambda: len(parked(rig)) == 1, timeout=PATIENCE, what="the row that is gone stays parked")
     rig.sql("delete from notes where n = 22")
     rig.wait_until_proven()
     for key in parked(rig):  # none, when the first reading had not ended yet
         rig.command("parked", "retry", f"public.notes/{key}")
-    rig.until(lambda: not parked(rig), timeout=60)
+    rig.until(lambda: not parked(rig), timeout=PATIENCE)
     assert rig.stop() == 0, rig.tail()
     rig.prove()

@@ -6,6 +6,7 @@ import json
 import time
 
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 
@@ -20,13 +21,20 @@ def loaded(rig: Rig) -> int:
 
 def settled(rig: Rig) -> int:
     """Chunks that are recorded once those that were read before the pause are all through."""
-    count = -1
-    for _ in range(20):
-        time.sleep(2.0)
-        if loaded(rig) == count:
-            break
-        count = loaded(rig)
+    count, since = loaded(rig), time.time()
+    deadline = time.monotonic() + PATIENCE
+    while time.time() - since < 3.0 or not idle(rig, since):
+        assert time.monotonic() < deadline, rig.tail()
+        time.sleep(0.2)
+        if (now := loaded(rig)) != count:
+            count, since = now, time.time()
     return count
+
+
+def idle(rig: Rig, since: float) -> bool:
+    """The bridge has measured, after that moment, that nothing waits in its lanes."""
+    waiting, measured = rig.ledger().gauges().get("waiting", (1, 0.0))
+    return waiting == 0 and measured > since
 
 
 def test_a_paused_snapshot_reads_no_more_chunks_and_the_stream_goes_on(make_rig: MakeRig) -> None:
@@ -37,16 +45,13 @@ def test_a_paused_snapshot_reads_no_more_chunks_and_the_stream_goes_on(make_rig:
     )
     rig.engram.faults([{"on": "Remember", "do": "slow", "seconds": 0.01}])
     rig.start()
-    for _ in range(100):
-        if rig.has_ledger and loaded(rig) >= 3:
-            break
-        time.sleep(0.1)
+    rig.until(lambda: rig.has_ledger and loaded(rig) >= 3)
     assert rig.command("snapshot", "pause").returncode == 0
     rig.engram.faults()
     before = settled(rig)
     assert 0 < before < 180
     rig.sql("insert into notes values (99999, 'streamed')")
-    time.sleep(2.0)
+    rig.until(lambda: rig.ledger().counters().get("changes_applied", 0) == 1)
     assert loaded(rig) == before
     status = json.loads(rig.command("status", "--json").stdout)
     assert status["phase"] == "snapshot paused"

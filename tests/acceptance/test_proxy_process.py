@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +18,9 @@ import yaml
 
 from bridge.reads import Mode
 from bridge.sandbox.postgres import SandboxPostgres
+from tests import ready
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.reading import route
 from tests.rig import Rig
 
@@ -32,12 +32,12 @@ class Served:
     """A client of a process that serves, as soon as that says where it listens."""
 
     def __init__(self, rig: Rig, address: str, pid: int = 0, log: Path | None = None) -> None:
-        self.client = httpx.Client(base_url=address, timeout=30.0)
+        self.client = httpx.Client(base_url=address, timeout=PATIENCE)
         self.pid = pid
         self._rig = rig
         self._log = log
 
-    def said(self, text: str, times: int, timeout: float = 60.0) -> None:
+    def said(self, text: str, times: int, timeout: float = PATIENCE) -> None:
         """Until its log has it so often."""
         assert self._log is not None
         end = time.monotonic() + timeout
@@ -49,7 +49,7 @@ class Served:
         """One item."""
         return self.client.get(f"/v1/items/{key}", headers={name.replace("_", "-"): value for name, value in headers.items()})
 
-    def next_status(self, timeout: float = 60.0) -> int:
+    def next_status(self, timeout: float = PATIENCE) -> int:
         """That of the next answer to whoever brings no token."""
         end = time.monotonic() + timeout
         while True:
@@ -58,7 +58,7 @@ class Served:
             assert time.monotonic() < end, self._rig.tail()
             time.sleep(0.05)
 
-    def until(self, wanted: str, key: int = 1, timeout: float = 60.0) -> httpx.Response:
+    def until(self, wanted: str, key: int = 1, timeout: float = PATIENCE) -> httpx.Response:
         """Until an item is answered by this one, for this reason, or with this status."""
         end, last = time.monotonic() + timeout, "no answer"
         while True:
@@ -86,10 +86,10 @@ def serving(rig: Rig, *options: str) -> Iterator[Served]:
     """`serve` in a process of its own."""
     log = rig.folder / f"serve-{os.urandom(3).hex()}.log"
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "bridge", "serve", "--config", str(rig.file), "--port", "0", *options]
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        command = [*ready.command(), "serve", "--config", str(rig.file), "--port", "0", *options]
+        process = ready.started(command, stdout=file, stderr=file)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while (address := address_in(log.read_text())) is None:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
@@ -220,7 +220,7 @@ def connections(served: Served, number: int = 40) -> Iterator[list[httpx.Client]
     workers = psutil.Process(served.pid).children()
     assert len(workers) >= 2
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(httpx.Client(base_url=served.client.base_url, timeout=30.0)) for _ in range(number)]
+        clients = [stack.enter_context(httpx.Client(base_url=served.client.base_url, timeout=PATIENCE)) for _ in range(number)]
         with ThreadPoolExecutor(number) as pool:
             list(pool.map(lambda client: client.get("/v1/items/1"), clients))
         port = served.client.base_url.port
@@ -270,7 +270,7 @@ def test_sighup_is_followed_by_all_processes(make_rig: MakeRig) -> None:
             return {client.get("/v1/items/1", headers=headers).status_code for client in clients}
 
         def until(expected: set[int], **headers: str) -> None:
-            end = time.monotonic() + 30
+            end = time.monotonic() + PATIENCE
             while (found := statuses(**headers)) != expected:
                 assert time.monotonic() < end, found
                 time.sleep(0.1)

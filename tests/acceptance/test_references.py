@@ -17,6 +17,7 @@ from bridge.reads import Mode
 from bridge.sandbox.postgres import SandboxPostgres
 from tests.acceptance.conftest import MakeRig
 from tests.conftest import Server, fresh_database
+from tests.patience import PATIENCE
 from tests.reading import reader, route, running
 from tests.rig import Rig
 
@@ -183,7 +184,7 @@ def test_while_postgres_is_away_the_ledger_answers_what_it_can_prove(make_rig: M
     rig.sql("create table people (id int primary key, boss int references people)", "insert into people values (1, 1), (2, 1)")
     rig.start()
     rig.wait_until_proven()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while "covered" not in rig.ledger().facts():  # a proxy counts nothing as covered before a bridge has said what it covers
         assert time.monotonic() < deadline, rig.ledger().facts()
         time.sleep(0.1)

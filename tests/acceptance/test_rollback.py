@@ -6,7 +6,6 @@ import asyncio
 import csv
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ import yaml
 from bridge.ledger import Migrations, Serving
 from bridge.reads import Mode, Route
 from bridge.wiring import open_target
+from tests import ready
 from tests.acceptance.conftest import MakeRig
+from tests.patience import PATIENCE
 from tests.reading import reader, route, running
 from tests.rig import Rig
 
@@ -226,14 +227,14 @@ def test_killed_anywhere_it_goes_on(make_rig: MakeRig) -> None:
     rig.engram.faults([{"on": "Forget", "do": "slow", "seconds": 0.02}])
     killed = 0
     for attempt in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "rollback", "--migration-id", "two", "--yes", "--config", str(rig.file)],
+        process = ready.started(
+            [*ready.command(), "rollback", "--migration-id", "two", "--yes", "--config", str(rig.file)],
             cwd=rig.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         wanted = 250 * (attempt + 1)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while process.poll() is None and forgets(rig) < wanted + attempt * 250:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -309,13 +310,13 @@ def test_no_read_fails_while_it_is_taken_back(make_rig: MakeRig) -> None:
     async def ask() -> None:
         async with reader(rig.config) as client:
             before: dict[str, httpx.Response] = {}
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + PATIENCE
             while {answer.headers.get("x-served-by") for answer in before.values()} != {"engram"}:
                 assert time.monotonic() < deadline, [dict(answer.headers) for answer in before.values()][:3]
                 before = {path: await client.get(path) for path in paths}
             assert rig.stop() == 0  # what it has covered is young enough for an hour
             assert {(await client.get(path)).headers["x-served-by"] for path in paths} == {"engram"}
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bridge", *arguments, cwd=rig.folder)
+            process = await asyncio.create_subprocess_exec(*ready.command(), *arguments, cwd=rig.folder)
             ended = asyncio.create_task(process.wait())
             rounds = 0
             while not ended.done() or rounds < 2:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,9 @@ import yaml
 from bridge import config as configuration
 from bridge.sandbox.engram.process import SandboxEngram
 from bridge.wiring import open_target
+from tests import ready
 from tests.migrating import Migrator
+from tests.patience import PATIENCE
 
 PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
 
@@ -46,10 +47,10 @@ def migrator(tmp_path: Path, database: str) -> Iterator[Migrator]:
 def command(migrator: Migrator, *arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
     """`engram-bridge`, in the folder of the migration, without a configuration (and without a variable)."""
     return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
+        [*ready.command(), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         cwd=migrator.folder,
         env={name: value for name, value in migrator.environment.items() if name != without},

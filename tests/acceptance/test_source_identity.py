@@ -20,6 +20,7 @@ from bridge.sandbox.postgres import SandboxPostgres
 from cdc.walsender import WalReader
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, ended_with, refused, traces
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 NOTES = (
@@ -231,7 +232,7 @@ def test_a_slot_in_use_is_waited_for_and_its_holder_named(rig: Rig) -> None:
     try:
         rig.sql("insert into notes values (4, 'while another reads')")
         process = rig.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while f"the slot '{rig.slot}' is used by pid" not in rig.tail():
             assert time.monotonic() < deadline, rig.tail()
             reader.tend()

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 import time
 
 import httpx
@@ -15,8 +14,10 @@ from bridge.adoption import ADOPTED, ADOPTING
 from bridge.memories import read_stamp
 from bridge.sandbox import shop
 from bridge.wiring import open_target
+from tests import ready
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.traces import configure, refused, spaces
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 NOTES = (
@@ -75,6 +76,12 @@ def facts(rig: Rig) -> dict[str, str]:
         ledger.close()
 
 
+def loaded(rig: Rig) -> bool:
+    """Whether every table is."""
+    records = rig.ledger().tables()
+    return bool(records) and all(record.state == "loaded" for record in records)
+
+
 def test_a_lost_ledger_is_followed_by_one_that_takes_over(make_rig: MakeRig) -> None:
     """`run` refuses with both remedies; `--adopt` ends proven: what is gone is forgotten, all bears the new stamp."""
     rig = make_rig(tables={"log": {"duplicates": "collapse"}, "marks": {"shards": 2}})
@@ -122,11 +129,11 @@ def test_killed_while_it_takes_over(make_rig: MakeRig) -> None:
         rig.wait_for("a run begins", more_than=begun + number)
         time.sleep(seconds)
         rig.kill()
+    rig.engram.faults([{"on": "*", "do": "slow", "seconds": 0.2}])  # so that it is not over before it is seen
     rig.start("--adopt")
-    deadline = time.monotonic() + 60
-    while not (rig.has_ledger and ADOPTING in facts(rig)):
-        assert time.monotonic() < deadline, rig.tail()
+    rig.until(lambda: rig.has_ledger and ADOPTING in facts(rig))
     rig.kill()
+    rig.engram.faults()
     rig.sql("truncate notes cascade", "insert into notes values (7, 'after')")
     for seconds in (1.0, 1.5):
         rig.start()
@@ -205,11 +212,11 @@ def _typed(rig: Rig, answer: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     os.write(ours, answer.encode() + b"\n")
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", "wipe", "--config", str(rig.file)],
+        [*ready.command(), "wipe", "--config", str(rig.file)],
         stdin=theirs,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     os.close(ours)
@@ -242,12 +249,10 @@ def test_taken_over_while_an_application_writes(make_rig: MakeRig) -> None:
     rig.sql(f"select pg_drop_replication_slot('{rig.slot}')")
     with shop.Application(rig.source, seed=5):
         rig.start("--adopt")
-        rig.wait_until_proven()
+        rig.until(lambda: rig.has_ledger and loaded(rig))
+        time.sleep(3.0)
     rig.wait_until_proven()
-    deadline = time.monotonic() + 60
-    while ADOPTING in facts(rig):
-        assert time.monotonic() < deadline, rig.tail()
-        time.sleep(0.5)
+    rig.until(lambda: ADOPTING not in facts(rig))
     assert rig.stop() == 0
     rig.prove()
     assert "nothing of another ledger is left" in rig.tail()

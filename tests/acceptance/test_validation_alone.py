@@ -22,6 +22,7 @@ from bridge.validation.queries import queries_of
 from tests.acceptance.conftest import MakeRig
 from tests.acceptance.damages import OLD, SCHEMA
 from tests.migrating import Migrator
+from tests.patience import PATIENCE
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "validate_migration.sh"
 
@@ -74,7 +75,7 @@ def script(migrated: Migrator, *arguments: str, **environment: str) -> subproces
         [str(SCRIPT), *arguments],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
         cwd="/",
         env={**migrated.environment, "PATH": beside, **environment},

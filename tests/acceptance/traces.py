@@ -6,7 +6,6 @@ import contextlib
 import re
 import sqlite3
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import httpx
 import psycopg
 import yaml
 
+from tests import ready
+from tests.patience import PATIENCE
 from tests.rig import Rig
 
 
@@ -57,11 +58,11 @@ def ledger_contents(path: Path) -> str | None:
 def refused(rig: Rig, code: int, *says: str, command: tuple[str, ...] = ("run", "--until-caught-up")) -> str:
     """Run a command that must be refused: its exit code, an error and a remedy in one sentence each, all of `says` in them."""
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", *command, "--config", str(rig.file)],
+        [*ready.command(), *command, "--config", str(rig.file)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     said = done.stderr + done.stdout
@@ -74,7 +75,7 @@ def refused(rig: Rig, code: int, *says: str, command: tuple[str, ...] = ("run", 
     return said
 
 
-def ended_with(rig: Rig, code: int, *says: str, timeout: float = 30.0) -> None:
+def ended_with(rig: Rig, code: int, *says: str, timeout: float = PATIENCE) -> None:
     """The running bridge ends by itself, with this code and this said."""
     assert rig.process is not None
     assert rig.process.wait(timeout) == code, rig.tail()

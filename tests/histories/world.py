@@ -34,7 +34,7 @@ WRITES = 12.0
 READS = 60.0
 """A second, of each writer and each reader."""
 
-PATIENCE = 240.0
+PATIENCE = 300.0
 HOLD = 15.0
 """Seconds after which the writers wait until Engram answers: a busy machine may not catch up with them."""
 NOTICED = 2.0

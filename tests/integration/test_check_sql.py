@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from bridge import preflight
 from bridge.config import Config
 from bridge.sandbox.postgres import SandboxPostgres
+from tests import ready
 from tests.conftest import Server, sandbox
+from tests.patience import PATIENCE
 from tests.poolers import free_port
 from tests.schemas import odd
 
@@ -40,8 +41,8 @@ def _as(url: str, **parts: str) -> str:
 def _script(folder: Path, url: str | dict[str, str], *arguments: str, **keys: object) -> str:
     path = folder / "bridge.yaml"
     path.write_text(yaml.safe_dump({"source": url, "target": NOWHERE, "ledger": str(folder / "l.db"), **keys}))
-    command = [sys.executable, "-m", "bridge", "check", "--sql", "--config", str(path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = [*ready.command(), "check", "--sql", "--config", str(path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -50,7 +51,7 @@ def _script(folder: Path, url: str | dict[str, str], *arguments: str, **keys: ob
 def _psql(server: Server | SandboxPostgres, url: str, script: str) -> None:
     binary = server.bin_path / "psql" if isinstance(server, SandboxPostgres) else "psql"
     command = [str(binary), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
-    done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -135,10 +136,10 @@ def test_what_has_to_be_decided_is_a_comment(database: str, tmp_path: Path) -> N
     assert "-- the publication wide is for all tables" in wide
     assert "PUBLICATION" not in "".join(line for line in wide.splitlines() if not line.startswith("--"))
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", "check", "--role", "x", "--config", str(tmp_path / "bridge.yaml")],
+        [*ready.command(), "check", "--role", "x", "--config", str(tmp_path / "bridge.yaml")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, "--role goes with --sql" in done.stderr) == (2, True)

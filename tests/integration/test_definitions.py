@@ -19,6 +19,7 @@ from cdc import definitions, slot
 from cdc.definitions import Definitions
 from cdc.source import StreamSource
 from tests.conftest import sandbox
+from tests.patience import PATIENCE
 
 
 class Counted(Definitions):
@@ -80,7 +81,7 @@ def standby(server: SandboxPostgres, name: str) -> None:
     with psycopg.connect(server.url(), autocommit=True, options="-c synchronous_commit=local") as admin:
         admin.execute(f"alter system set synchronous_standby_names = '{name}'".encode())
         admin.execute("select pg_reload_conf()")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while admin.execute("select current_setting('synchronous_standby_names')").fetchone() != (name,):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -112,7 +113,7 @@ def test_a_table_that_cannot_be_seen_yet_is_not_taken_for_none(waiting: SandboxP
 
     def ids(stream: StreamSource, count: int) -> list[str | None]:
         found: list[str | None] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while len(found) < count:
             assert time.monotonic() < deadline
             for event in stream.read(0.2):

@@ -18,6 +18,7 @@ from bridge.embedding.hashing import HashingEmbedder
 from bridge.embedding.options import EndpointOptions, ModelOptions
 from bridge.errors import BridgeError, ConfigError, EmbedderUnavailable
 from tests.embedding_endpoint import EmbeddingEndpoint, Misbehave
+from tests.patience import PATIENCE
 
 TEXTS = [f"number {number}" for number in range(7)]
 KEY = "k-very-secret"
@@ -139,7 +140,7 @@ def test_after_failures_in_a_row_one_caller_tries(openai: EmbeddingEndpoint) -> 
             embedder.embed(TEXTS)
     assert len(openai.calls) == FAILURES
     openai.always = None
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             embedder.embed(TEXTS)

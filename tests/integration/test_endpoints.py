@@ -23,6 +23,7 @@ from bridge.postgres import connect
 from bridge.preflight_server import clock_offset, endpoint_facts, wal_facts, with_rate, with_walsender
 from bridge.sandbox.postgres import SandboxPostgres, _unprivileged_user
 from tests.conftest import sandbox
+from tests.patience import PATIENCE
 from tests.poolers import balanced, free_port, pgbouncer
 
 NOWHERE = {"http": f"http://127.0.0.1:{free_port()}", "grpc": f"127.0.0.1:{free_port()}"}
@@ -102,7 +103,7 @@ def test_a_standby(server: SandboxPostgres, tmp_path: Path) -> None:
     """A real one, made by pg_basebackup: it is said, with everything else that can be known of it."""
     data = tmp_path / "standby"
     backup = [str(server.bin_path / "pg_basebackup"), "-d", server.url(), "-D", str(data), "-R", "-X", "stream", "-c", "fast"]
-    subprocess.run(backup, check=True, capture_output=True, timeout=120)
+    subprocess.run(backup, check=True, capture_output=True, timeout=PATIENCE)
     standby = sandbox(data)
     _give(data)
     standby.start()

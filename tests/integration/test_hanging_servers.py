@@ -16,8 +16,7 @@ from api.postgres import PostgresReads
 from bridge.errors import LedgerUnavailable, SourceUnavailable
 from bridge.ledger import Ledger
 from bridge.sandbox.postgres import SandboxPostgres
-
-PATIENCE = 30.0
+from tests.patience import PATIENCE
 
 
 def stopped(url: str) -> list[int]:

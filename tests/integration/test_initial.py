@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from bridge.check_report import Report
 from bridge.config import Config
 from bridge.sandbox import shop
 from bridge.sandbox.engram.process import SandboxEngram
+from tests import ready
 from tests.conftest import Server
+from tests.patience import PATIENCE
 from tests.schemas import odd
 
 
@@ -33,12 +34,12 @@ def engram(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEngram]:
 
 def _init(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bridge", "init", *arguments],
+        [*ready.command(), "init", *arguments],
         cwd=folder,
         env={name: value for name, value in os.environ.items() if not name.startswith("ENGRAM")} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

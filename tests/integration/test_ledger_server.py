@@ -23,6 +23,7 @@ from bridge.preflight_ledger import ledger_facts
 from bridge.sandbox.postgres import SandboxPostgres
 from snapshot import catalog as catalogs
 from tests.conftest import Server
+from tests.patience import PATIENCE
 
 ENTRY = Entry("0001:1:1", "d", "", True, 0)
 
@@ -209,7 +210,7 @@ def test_a_server_that_is_away_is_waited_for(own_postgres: SandboxPostgres) -> N
         time.sleep(0.5)
         own_postgres.start()
     before = counted[0]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while counted[0] <= before and time.monotonic() < deadline:
         time.sleep(0.05)
     ending.set()
@@ -386,7 +387,7 @@ def test_what_a_thread_still_asks_when_the_ledger_is_closed_leaves_no_connection
     assert made.facts()
     with psycopg.connect(database, autocommit=True) as admin:
         others = "select application_name from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while found := admin.execute(f"{others} and backend_type = 'client backend'").fetchall():
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

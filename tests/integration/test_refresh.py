@@ -17,6 +17,7 @@ from snapshot.catalog import load
 from snapshot.chunks import read_chunk
 from snapshot.plan import Chunk
 from snapshot.refresh import Refresher
+from tests.patience import PATIENCE
 
 OURS = "from pg_stat_activity where application_name = 'engram-bridge refresh' and datname = current_database()"
 COMMITTED = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
@@ -65,14 +66,14 @@ def _write(url: str, number: int, xids: list[int]) -> None:
 
 
 def _await(conn: psycopg.Connection, query: str, wanted: object) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while conn.execute(query.encode()).fetchall() != [(wanted,)]:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def _await_setting(url: str, wanted: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         with connect(url) as conn:
             if conn.execute("select current_setting('synchronous_standby_names')").fetchall() == [(wanted,)]:

@@ -17,6 +17,7 @@ from cdc import slot as slots
 from cdc.source import emit_heartbeat
 from cdc.walsender import WalReader
 from tests.integration.staging import Proxy, Stage, changes, commits, prepare, read_until, versions
+from tests.patience import PATIENCE
 
 BIG = "x" * 5000
 
@@ -243,7 +244,7 @@ def test_a_terminated_walsender_is_waited_for(stage: Stage) -> None:
     stage.writer.execute("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s", (stage.slot,))
     with pytest.raises(SourceUnavailable):
         read_until(source, lambda _events: False)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (seen := slots.inspect_slot(stage.writer, stage.slot)) and seen.active and time.monotonic() < deadline:
         time.sleep(0.05)
     assert versions(read_until(stage.stream(), commits(1))) == versions(first)

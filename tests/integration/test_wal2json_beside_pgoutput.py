@@ -27,6 +27,7 @@ from cdc import source
 from cdc.source import StreamSource, emit_heartbeat
 from tests.integration.likeness import compare
 from tests.integration.typed_values import COLUMNS, SETUP
+from tests.patience import PATIENCE
 
 SEED = int(os.environ.get("ENGRAM_BRIDGE_TEST_SEED", random.SystemRandom().randrange(10**6)))
 SECONDS = float(os.environ.get("ENGRAM_BRIDGE_TEST_SECONDS", "20"))
@@ -205,7 +206,7 @@ class Pair:
     @staticmethod
     def _until(stream: StreamSource, mark: bytes) -> list[Event]:
         events: list[Event] = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not any(isinstance(event, Heartbeat) and event.content == mark for event in events[-600:]):
             assert time.monotonic() < deadline, "the stream did not come to the end"
             events += stream.read(0.2)

@@ -45,16 +45,20 @@ class SandboxEngram:
         if self._process is not None:
             raise SandboxFailed("The sandbox Engram is running already.")
         self.data.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bridge.sandbox.engram", "--data", str(self.data)]
-        command += ["--port", self.http.rpartition(":")[2] or "0", "--grpc-port", self.grpc.rpartition(":")[2] or "0"]
-        command += ["--capacity", str(self._capacity)]
-        # One thread for the matrix product: more of them only compete with the test for the processors.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        options = ["--data", str(self.data)]
+        options += ["--port", self.http.rpartition(":")[2] or "0", "--grpc-port", self.grpc.rpartition(":")[2] or "0"]
+        options += ["--capacity", str(self._capacity)]
+        self._process = self._spawn(options)
         self._read_addresses(self._process)
         if self._faults:
             self.faults(self._faults)
         return self
+
+    def _spawn(self, options: list[str]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "bridge.sandbox.engram", *options]
+        # One thread for the matrix product: more of them only compete with the test for the processors.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     def kill(self) -> None:
         """End it at once, as kill -9 does."""
