@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import json
 import os
@@ -217,6 +218,7 @@ def _do(module: str, arguments: list[str], folder: str, environment: Mapping[str
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    faulthandler.register(signal.SIGUSR1)  # where its threads are, for those who wait for it in vain
     os.chdir(folder)
     os.environ.clear()
     os.environ.update({**environment, "PYTHONPATH": str(ROOT)})

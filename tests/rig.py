@@ -100,7 +100,7 @@ class Rig:
         while not happens():
             assert self.process is not None
             assert self.process.poll() is None, f"the bridge ended by itself:\n{self.tail()}"
-            assert time.monotonic() < deadline, f"{what} within {timeout} s:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{what} within {timeout} s:\n{self.tail()}{self.stacks()}"
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -116,9 +116,10 @@ class Rig:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
+            told = f"the bridge did not end in {timeout} s:\n{self.tail()}{self.stacks()}"
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the bridge did not end in {timeout} s:\n{self.tail()}") from None
+            raise AssertionError(told) from None
 
     def bare(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command that takes no configuration, run to its end."""
@@ -144,8 +145,9 @@ class Rig:
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
+            told = f"not caught up after {timeout} s:\n{self.tail()}{self.stacks()}"
             self.kill()
-            raise AssertionError(f"not caught up after {timeout} s:\n{self.tail()}") from None
+            raise AssertionError(told) from None
         assert code == 0, self.tail()
 
     def wait_until_proven(self, timeout: float = PATIENCE) -> None:
@@ -174,13 +176,24 @@ class Rig:
                     if waiting == 0 and not gauges.get("comparing", (True, 0.0))[0] and measured > since:
                         return
             time.sleep(0.2)
-        raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}")
+        raise AssertionError(f"not proven up to {format_lsn(end)} after {timeout} s:\n{self.tail()}{self.stacks()}")
 
     def wait_for_a_look(self, timeout: float = PATIENCE) -> None:
         """Until a running bridge has looked at the catalogue, having begun behind all that is committed now."""
         end = self.flush()
         with contextlib.closing(self.ledger()) as ledger:
             self.until(lambda: int(ledger.facts().get("looked", 0)) >= end, timeout, "the catalogue was not looked at")
+
+    def stacks(self) -> str:
+        """Where the threads of the running bridge are, which it writes into its log; "" when Python was started for it."""
+        if self.process is None or not ready.WANTED:
+            return ""
+        before = self.log.stat().st_size
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(1.0)
+        with self.log.open("rb") as log:
+            log.seek(before)
+            return "\n" + log.read().decode(errors="replace")
 
     def tail(self) -> str:
         """The end of the bridge's log."""

@@ -38,6 +38,7 @@ from bridge.errors import BridgeError, ConfigError, Transient
 from bridge.ledger import Ledger
 from bridge.ledger.place import ledger_exists
 from bridge.pool import TELL_AGAIN
+from bridge.signals import ENDING, on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +71,8 @@ def run(
         require_serving(settings)
     logger.info("a run begins", extra={"run": run_id, "version": metadata.version("engram-bridge")})
     ending, again = threading.Event(), threading.Event()
-    signal.signal(signal.SIGHUP, lambda *_: again.set())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    on_signals(again.set, signal.SIGHUP)
+    on_signals(ending.set, *ENDING)
     bridge = _prepare(settings, ending, _occupied(settings, adopt=adopt, wipe=wipe, yes=yes))
     if bridge is None:
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +18,7 @@ from bridge.config import Config
 from bridge.config import load as load_config
 from bridge.console import console as make_console
 from bridge.errors import BridgeError, ConfigError, Transient
+from bridge.signals import ENDING, on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -326,8 +326,7 @@ def _migrate(order: Any, base: Config, settings: Any, console: Any, *, validate:
     from bridge.report import render_text, write_report
 
     ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    on_signals(ending.set, *ENDING)
     if settings.checkpoint is None:
         logger.warning("no checkpoint file: progress is noted in the ledger alone", extra={"hint": "--checkpoint-file FILE"})
     if "password" in source_secrets(base):

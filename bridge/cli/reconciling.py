@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
 from typing import Annotated, Any
@@ -32,6 +31,7 @@ from bridge.cutover import me
 from bridge.errors import BridgeError, ConfigError
 from bridge.ledger import Ledger, Reconciliations
 from bridge.reconcile import Order
+from bridge.signals import ENDING, on_signals
 
 POLL_SECONDS = 0.3
 FOUND = 3
@@ -106,8 +106,7 @@ def _with_a_bridge(settings: Config, book: Ledger, who: str, order: Order) -> tu
             hint="engram-bridge reconcile --dry-run compares; engram-bridge run follows the source, and mends.",
         )
     ending = threading.Event()
-    for signal_ in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_, lambda *_: ending.set())
+    on_signals(ending.set, *ENDING)
     bridge = running.prepare(settings)
     try:
         bridge.start()

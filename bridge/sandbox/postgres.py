@@ -16,7 +16,6 @@ import importlib.util
 import os
 import pwd
 import shlex
-import signal
 import socket
 import subprocess
 import tempfile
@@ -27,6 +26,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 from bridge.errors import ConfigError, Fatal
+from bridge.signals import ENDING, on_signals
 
 NEWEST: Final = 18
 INSTALLED: Final = ("lib/postgresql/*/bin", "pgsql-*/bin")
@@ -177,8 +177,7 @@ class SandboxPostgres:
 def serve(*, data: Path, port: int) -> None:
     """Run a cluster until SIGTERM or SIGINT. Prints its URL, then `ready`. Raises Fatal when somebody else stops it."""
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    on_signals(ended.set, *ENDING)
     with SandboxPostgres(data, port=port) as server:
         print(server.url())
         print("ready", flush=True)
