@@ -89,17 +89,18 @@ def survey(target: Target, mapping: Mapping, ledger_id: str, space: str) -> Occu
 def settle(occupants: Sequence[Occupants], wanted: Occupied, ledger: Ledger, target: Target) -> None:
     """Deal with spaces that this ledger does not know yet, before it does. Raises Fatal for what is refused."""
     foreign = sorted((one for one in occupants if one.foreign), key=lambda one: not one.strangers)
+    facts = ledger.facts()
+    begun = set(json.loads(facts.get(ADOPTING, "[]")))  # a run was told to, and was killed before it had noted that it knows them
     if wanted is Occupied.REFUSE:
-        _refuse(foreign)
+        _refuse([one for one in foreign if one.strangers or one.space not in begun])
     elif wanted is Occupied.ADOPT:
         _refuse_strangers(foreign)
     if not foreign:
         return
-    facts = ledger.facts()
     ledgers = set(json.loads(facts.get(ADOPTED, "[]"))).union(*(one.ledgers for one in foreign))
     news = {ADOPTED: json.dumps(sorted(ledgers))}
     if wanted is Occupied.ADOPT:
-        spaces = set(json.loads(facts.get(ADOPTING, "[]"))) | {one.space for one in foreign}
+        spaces = begun | {one.space for one in foreign}
         news[ADOPTING] = json.dumps(sorted(spaces))
     ledger.put_facts(news)
     for one in foreign if wanted is Occupied.WIPE else ():
