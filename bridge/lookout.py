@@ -25,7 +25,7 @@ from bridge.shapes import ANOTHER, Act, Shape, faults, judge
 from cdc.publication import Standing, standing
 from snapshot import catalog as catalogs
 from snapshot.chunks import reached
-from snapshot.shapes import is_there, load_shapes
+from snapshot.shapes import is_left, is_there, load_shapes
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Lookout:
     ) -> str | None:
         """Why a table cannot be followed any more, as far as the shapes tell."""
         publication = self.keeper.publication
-        if shape is None:
+        if shape is None or (shape.membership is None and not is_left(connection, shape.oid)):  # dropped while we looked
             return ANOTHER if is_there(connection, plan.table.schema, plan.table.name) else "it was dropped"
         if shape.is_partition:
             return "it was attached to another table as a partition, and its rows belong to that one now"

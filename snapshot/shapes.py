@@ -136,6 +136,12 @@ def load_shapes(connection: psycopg.Connection[Any], tables: Sequence[int], publ
     return shapes
 
 
+def is_left(connection: psycopg.Connection[Any], oid: int) -> bool:
+    """Whether the table of that oid is still there. Raises SourceUnavailable."""
+    with translated():
+        return connection.execute("select from pg_class where oid = %s", (oid,)).fetchone() is not None
+
+
 def is_there(connection: psycopg.Connection[Any], schema: str, name: str) -> bool:
     """Whether there is a table of that name. Raises SourceUnavailable."""
     with translated():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from bridge import lookout
 from bridge.choices import ADDED
 from bridge.config import Config
 from bridge.keeper import TableKeeper
@@ -18,6 +19,7 @@ from bridge.ledger import RESYNC_ASKED, Generations, Ledger
 from bridge.lookout import Lookout
 from bridge.mapping import Mapping
 from bridge.replanning import replan
+from bridge.shapes import Shape
 from bridge.wiring import make_plan
 
 ATTACHED = (
@@ -112,3 +114,20 @@ def test_the_shape_of_a_table_that_was_begun_anew_is_kept_again(carried: Carried
     carried.sql(*ATTACHED)
     Lookout(carried.keeper, 1).look()
     assert carried.ledger.facts().get(f"resync:{number}") == RESYNC_ASKED
+
+
+def test_a_table_that_is_dropped_during_the_look_was_dropped(carried: Carried, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one statement tells of a table comes from several moments: the drop shows first in what the publication holds."""
+    carried.shop.mapping = carried.plan()
+    looked = lookout.load_shapes
+
+    def late(connection: psycopg.Connection[Any], oids: Any, publication: str) -> dict[int, Shape]:
+        shapes = looked(connection, oids, publication)
+        carried.sql("drop table notes")
+        return {oid: replace(shape, membership=None) if shape.name == "notes" else shape for oid, shape in shapes.items()}
+
+    monkeypatch.setattr(lookout, "load_shapes", late)
+    stopped: dict[str, str] = {}
+    monkeypatch.setattr(TableKeeper, "stop_table", lambda _keeper, plan, reason: stopped.update({plan.table.name: reason}))
+    Lookout(carried.keeper, 1).look()
+    assert stopped == {"notes": "it was dropped"}
