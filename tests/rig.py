@@ -151,7 +151,10 @@ class Rig:
         assert code == 0, self.tail()
 
     def wait_until_proven(self, timeout: float = PATIENCE) -> None:
-        """Until a running bridge has proven everything that is committed now, and compared all after the last restart."""
+        """Until a running bridge has proven everything that is committed now, and compared all after the last restart.
+
+        By then it has said once up to which moment it covers the source, without which a proxy asks PostgreSQL.
+        """
         end = self.flush()
         deadline = time.monotonic() + timeout
         since = 0.0
@@ -170,7 +173,7 @@ class Rig:
                 )
                 stopped = {f"resync:{r.number}" for r in records if r.state == "stopped"}
                 reading = {name for name in facts if name.startswith("resync:")} - stopped
-                if proven >= end and loaded and not reading and epochs and epochs[-1][2] is not None:
+                if proven >= end and loaded and not reading and "covered" in facts and epochs and epochs[-1][2] is not None:
                     since = since or time.time()
                     waiting, measured = gauges.get("waiting", (1, 0.0))
                     if waiting == 0 and not gauges.get("comparing", (True, 0.0))[0] and measured > since:
