@@ -29,11 +29,9 @@ def route(location: str, label: str, mode: Mode, share: int = 0) -> Act:
 async def reader(settings: Config, **serve: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; `client.app` is the application itself. `serve` changes the section of that name.
 
-    A busy machine is no slow Engram and no stale one: it has long to answer, PostgreSQL does not race it, and how far behind it
-    may be is ten minutes where the configuration does not say.
+    A busy machine is no slow Engram: it has long to answer, and PostgreSQL does not race it.
     """
-    patient = {"engram_deadline": 20.0} | ({} if "max_staleness" in settings.serve.model_fields_set else {"max_staleness": 600.0})
-    given = settings.serve.model_copy(update=patient | serve)
+    given = settings.serve.model_copy(update={"engram_deadline": 20.0} | serve)
     app = create_app(settings.model_copy(update={"serve": given}))
     async with (
         app.router.lifespan_context(app),

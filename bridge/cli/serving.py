@@ -32,6 +32,7 @@ from bridge.cli.options import (
 from bridge.config import Config
 from bridge.config_serving import Serve
 from bridge.console import console as make_console
+from bridge.signals import ENDING
 
 logger = logging.getLogger(__name__)
 
@@ -145,10 +146,10 @@ def _run(
         timeout_worker_healthcheck=SLOWEST_START,
     )
     listening = server.bind_socket()
+    alone = uvicorn.Server(server)
+    _end_until(lambda: alone.should_exit)
     if with_parent:
         _end_with_parent()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn takes them, and raises them once more when it has ended
     scheme = "https" if given.tls_certificate is not None else "http"
     logger.info("the proxy listens", extra={"address": f"{scheme}://{given.host}:{listening.getsockname()[1]}"})
     if given.workers > 1:
@@ -160,7 +161,7 @@ def _run(
             workers.signal_queue.append(signal.SIGHUP)
         workers.run()
     else:
-        uvicorn.Server(server).run(sockets=[listening])
+        alone.run(sockets=[listening])
 
 
 _CONTEXTS: list[ssl.SSLContext] = []
@@ -197,6 +198,20 @@ def _application(settings: Config, *, read: Callable[[], Config], early: Early, 
     if supervisor is not None:
         _end_after(supervisor.join)
     return create_app(settings, Again(read, _certificate, lambda: early.came))
+
+
+def _end_until(ended: Callable[[], bool]) -> None:
+    """uvicorn takes the signals that end it when it begins, and raises them once more when it has `ended`, which needs no answer.
+
+    What comes before it has begun is nobody's but ours, and would be lost.
+    """
+
+    def heard(*_: object) -> None:
+        if not ended():
+            raise SystemExit(0)
+
+    for number in ENDING:
+        signal.signal(number, heard)
 
 
 def _end_with_parent() -> None:

@@ -29,7 +29,7 @@ REFUSAL = "status of 409"
 EASY = {"steady": 0, "min_shadow_reads": 0, "max_target_p99": 10, "max_heartbeat": 60, "automatic_return": False}
 """Thresholds that a busy machine keeps to."""
 
-LONG, AT_ONCE = 60_000, 5_000
+LONG, AT_ONCE = 120_000, 20_000
 """Milliseconds: for what waits for the bridge, and for what the page has to show at once."""
 
 
@@ -149,7 +149,7 @@ def test_a_share_goes_through_open_gates(site: Site) -> None:
     expect(line.locator(".cell.gates")).to_have_text("all open", timeout=LONG)
     site.change(line, "Engram", 100)
     expect(line.locator(".mode")).to_have_text("engram 100 %", timeout=AT_ONCE)
-    time.sleep(1.0)  # within a second all proxies know
+    time.sleep(2.0)  # within a second all proxies know
     site.read(10)
     expect(line.locator(".bars")).to_contain_text("from engram", timeout=LONG)
     site.change(line, "PostgreSQL")
