@@ -4,7 +4,7 @@
 environment and open files, wait for the end, and pass signals on. So a shell does not notice the difference.
 
 A start of Python with everything that the bridge imports takes two to three seconds of a processor, and the tests make hundreds:
-`bridge` is the start of a command line for those that want its end or its output, `Started` a process for those that kill it.
+`command` begins a command line for those that want its end or its output, `started` is a process for those that kill it.
 ENGRAM_BRIDGE_TEST_READY=0 has every one of them start Python.
 """
 
@@ -65,7 +65,7 @@ def install(folder: Path, address: Path) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + PATIENCE
     while not address.exists():
         assert process.poll() is None, "it did not start"
-        assert time.monotonic() < deadline, "it did not start in a minute"
+        assert time.monotonic() < deadline, "it did not start"
         time.sleep(0.05)
     return process
 

@@ -272,6 +272,8 @@ class Beside:
     def _watch(self) -> None:
         while not self._ending.is_set():
             self._process = process = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603  (our own program)
+            if self._ending.is_set() and process.stdin is not None:  # while it was started, so that nobody could tell it
+                process.stdin.close()
             code = process.wait()
             if not self._ending.is_set():
                 logger.error("the proxy has ended and is started again", extra={"code": code})
