@@ -34,8 +34,8 @@ DEMO_OPTIONS = --seconds $(SECONDS) \
 demo: $(STAMP)
 	$(BIN)/engram-bridge demo $(DEMO_OPTIONS)
 
-# Most tests wait for servers most of the time: three at once finish sooner, also on two cores. WORKERS=0 runs them one by one.
-WORKERS ?= 3
+# Most tests wait for servers most of the time: four at once finish sooner, also on two cores. WORKERS=0 runs them one by one.
+WORKERS ?= 4
 
 # Hundreds of ledgers and servers are made and thrown away: in memory where there is room for them, so that no commit waits for a disk.
 SHM := $(shell [ -w /dev/shm ] && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 8000000 ] && echo TMPDIR=/dev/shm)
