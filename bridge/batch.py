@@ -168,7 +168,9 @@ class StepBatch:
                 self._refreshed(item, reading, reading.rows.get(row))
 
     def _refreshed(self, item: Item, reading: Reading, row: Row | None) -> None:
-        needs = visible_needs(item.work, item.entry, item.parked, self.shop.visible_below)
+        needs = visible_needs(
+            item.work, item.entry, item.parked, self.shop.visible_below, self.shop.last_truncate(item.work.plan.number)
+        )
         if not all(reading.visible(xid) for xid in needs):
             self._defer(item)
             return

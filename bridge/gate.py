@@ -101,8 +101,12 @@ def expected_version(work: Work, entry: Entry | None, parked: Parked | None, flo
     return max(waiting, entry.version if entry else LOWEST, parked.version if parked else LOWEST, floor)
 
 
-def visible_needs(work: Work, entry: Entry | None, parked: Parked | None, below: Version) -> list[int]:
+def visible_needs(
+    work: Work, entry: Entry | None, parked: Parked | None, below: Version, truncated: tuple[Version, int | None] = (LOWEST, None)
+) -> list[int]:
     """The transactions that a re-read must have seen to count (law 11).
+
+    `truncated`: the table's last TRUNCATE, its version and id; what is read again is written under that version or a later one.
 
     Those of versions under `below` are known to be visible: an id is asked for only while it is young, since after 2^31 others it
     would be taken for one to come.
@@ -111,5 +115,6 @@ def visible_needs(work: Work, entry: Entry | None, parked: Parked | None, below:
         (work.version, work.xid),
         (entry.version, entry.xid) if entry else None,
         (parked.version, parked.xid) if parked else None,
+        truncated,
     )
     return [pair[1] for pair in known if pair is not None and pair[1] is not None and pair[0] >= below]

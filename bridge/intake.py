@@ -222,9 +222,10 @@ class Intake:
                 self._sweep(binding.plan, version, self._token)
 
     def _sweep(self, plan: TablePlan, version: Version, token: Token) -> None:
-        if self.shop.floor(plan.number) < version:
-            self.shop.ledger.set_table(plan.number, floor=version)
-            self.shop.floors[plan.number] = version
+        assert self._begin is not None
+        known = self.shop.floor(plan.number)
+        self.shop.truncate(plan.number, version, self._begin.xid)
+        if known < version:
             logger.info("a table was truncated", extra={"table": plan.table.label})
         for space in plan.spaces:
             token.add()

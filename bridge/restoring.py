@@ -59,7 +59,7 @@ def restore(ledger: Ledger, shop: Workshop, plan: Plan) -> set[int]:
     resyncs = {int(name.split(":")[1]) for name in facts if name.startswith("resync:")}
     for record in ledger.generations():
         if record.floor:
-            shop.floors[record.number] = record.floor
+            shop.take_up_floor(record.number, record.floor, facts)
         if record.state == "stopped":
             shop.stopped[record.number] = record.reason or ""
         table_plan = plan.mapping.numbered.get(record.number)

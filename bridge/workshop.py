@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 VISIBILITY_PATIENCE = 10.0
 """Seconds that a refresh waits in its lane for a commit to become visible, before its key is parked and tried again by itself."""
 
+TRUNCATING = "truncated:{}"
+"""Fact of the ledger: version and transaction of a table's last TRUNCATE, by the table's number."""
+
 RETRY_FIRST = 30.0
 RETRY_LAST = 600.0
 
@@ -37,7 +41,8 @@ class Workshop:
     may hold. `adopted`: ids of other ledgers; what bears their stamps is ours to mend. `epoch`: number of the target's start
     that is known. `migration`: number of the one whose id stands in what is written (`bridge.ledger.migrations`). `lost` is told
     of tables without a key of which Engram lacks rows: they have to be read whole. `stopped`: numbers of tables that are parked
-    as a whole; `floors`: the versions of their last TRUNCATE; both are durable in the ledger before they are here.
+    as a whole; `floors`: the versions of their last TRUNCATE, `truncating`: the ids of its transactions, where they are known;
+    all are durable in the ledger before they are here.
     """
 
     ledger: Ledger
@@ -61,6 +66,7 @@ class Workshop:
     migration: int = 0
     lost: Callable[[TablePlan], None] = lambda _plan: None
     floors: dict[int, Version] = field(default_factory=dict)
+    truncating: dict[int, int] = field(default_factory=dict)
     stopped: dict[int, str] = field(default_factory=dict)
     told_cut: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,6 +78,26 @@ class Workshop:
     def floor(self, table: int) -> Version:
         """The version of the table's last TRUNCATE."""
         return self.floors.get(table, LOWEST)
+
+    def last_truncate(self, table: int) -> tuple[Version, int | None]:
+        """Its version and the id of its transaction, which a ledger from before that was kept does not know."""
+        return self.floor(table), self.truncating.get(table)
+
+    def truncate(self, table: int, version: Version, xid: int) -> None:
+        """A TRUNCATE was seen: durable when this returns. Raises LedgerError."""
+        if self.floor(table) < version:
+            self.ledger.put_facts({TRUNCATING.format(table): json.dumps([version, xid])})  # counts once the floor is that version
+            self.ledger.set_table(table, floor=version)
+            self.floors[table] = version
+        if self.floor(table) == version:
+            self.truncating[table] = xid
+
+    def take_up_floor(self, table: int, floor: Version, facts: dict[str, str]) -> None:
+        """What the ledger knows of a table's last TRUNCATE, at a start."""
+        self.floors[table] = floor
+        version, xid = json.loads(facts.get(TRUNCATING.format(table), "[null, null]"))
+        if version == floor:
+            self.truncating[table] = xid
 
     def writes(
         self, plan: TablePlan, memories: list[tuple[Memory, str]], *, urgent: bool = False

@@ -50,7 +50,7 @@ def test_a_clock_that_is_set_back_makes_no_answer_look_younger(make_rig: MakeRig
 
 def test_a_column_that_is_added_is_in_every_answer_within_the_staleness_promised(make_rig: MakeRig) -> None:
     """Of its default nothing is streamed, and no row of the table is written."""
-    rig = loaded(make_rig)
+    rig = loaded(make_rig, serve={"max_staleness": 5.0})
     bound = rig.config.serve.max_staleness
 
     async def ask() -> None:

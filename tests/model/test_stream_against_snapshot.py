@@ -326,3 +326,17 @@ def test_what_a_killed_run_wrote_is_found_by_search_behind_a_restart_that_nobody
     state.the_bridge_is_killed_between_write_and_record(after=3)
     state.the_target_is_restarted(keep=3, seen=False)
     state.teardown()
+
+
+def test_a_row_that_a_truncate_took_away_is_not_read_again_before_that_is_visible() -> None:
+    """The TRUNCATE was delivered, and what is read again still shows the row: written under its version, it would stay for good."""
+    state = Interleavings()
+    common = {"name": "a", "big": None, "parent": None, "new_id": 1, "code": None, "ref": None, "untold": False}
+    state.rows_before_the_slot(ops=[])
+    state.the_application_commits(ops=[Op("insert", 1, **common), Op("insert", 4, **common)], visible=True)
+    state.the_application_commits(ops=[Op("truncate", 1, **common), Op("insert", 2, **common)], visible=False)
+    state.a_repair_puts_a_key(key=4, suspect=False)
+    state.the_stream_delivers(changes=2)
+    state.the_stream_delivers(changes=1)
+    state.the_bridge_is_killed_between_write_and_record(after=5)
+    state.teardown()

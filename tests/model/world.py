@@ -91,7 +91,7 @@ class World:
             visibility_patience=60.0,
             limit=self.limit,
         )
-        self.shop.floors[self.record.number] = self.ledger.tables()[0].floor
+        self.shop.take_up_floor(self.record.number, self.ledger.tables()[0].floor, facts)
         self.pool = LanePool(self.shop)
         for shard, space in enumerate(SPACES):
             lane = Lane(space, self.shop, pristine=not compare)
