@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from bridge.forgetting import forget_all
 from bridge.gate import Parked
+from bridge.items import TOLD_KEYS
 from bridge.ledger import Outcome
 from bridge.works import Sweep
 from bridge.workshop import Workshop
 
+logger = logging.getLogger(__name__)
+
 SWEEP_BATCH = 500
+UNPROVEN = "unproven"
 
 
 def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int], None]) -> None:
@@ -38,6 +43,9 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
         ]
         outcomes += [_parked(shop, sweep, key) for key, _entry in page if plan.prefix + key in left]
         shop.recorder.commit(outcomes)
+        for memory_id in sorted(left)[:TOLD_KEYS]:
+            key = memory_id.removeprefix(plan.prefix)
+            logger.warning("a key is parked", extra={"table": plan.table.label, "key": key, "reason": UNPROVEN})
         swept(len(gone))
     for token in sweep.tokens:
         token.done("written")
@@ -47,5 +55,5 @@ def sweep_table(shop: Workshop, space: str, sweep: Sweep, swept: Callable[[int],
 def _parked(shop: Workshop, sweep: Sweep, key: str) -> Outcome:
     now = shop.wall()
     reason = "Engram still answers the row after it was told to forget it"
-    parked = Parked("unproven", reason, sweep.version, None, now, retry_at=now + shop.retry_delay(0))
+    parked = Parked(UNPROVEN, reason, sweep.version, None, now, retry_at=now + shop.retry_delay(0))
     return Outcome((sweep.plan.number, key), park=parked)

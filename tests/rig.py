@@ -262,7 +262,8 @@ class Rig:
         assert not bad, f"{bad}\n{self.tail()}"
         ledger = self.ledger()
         try:
-            assert ledger.parked_keys() == []
+            parked = ledger.parked_keys()
+            assert not parked, f"{parked}\n{self.tail()}"
         finally:
             ledger.close()
         return evidence

@@ -85,6 +85,7 @@ class World:
             writer.stop()
         self.tend()
         self.rig.wait_until_proven(timeout=PATIENCE)
+        self.rig.until(lambda: not self.rig.ledger().parked_keys(), PATIENCE, "what was parked is not tried again")
         self.rig.prove()
         return self.judged()
 

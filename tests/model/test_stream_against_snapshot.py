@@ -329,7 +329,7 @@ def test_what_a_killed_run_wrote_is_found_by_search_behind_a_restart_that_nobody
 
 
 def test_a_row_that_a_truncate_took_away_is_not_read_again_before_that_is_visible() -> None:
-    """The TRUNCATE was delivered, and what is read again still shows the row: written under its version, it would stay for good."""
+    """The TRUNCATE was delivered, and what is read again still shows the row: written under its version, it would stay."""
     state = Interleavings()
     common = {"name": "a", "big": None, "parent": None, "new_id": 1, "code": None, "ref": None, "untold": False}
     state.rows_before_the_slot(ops=[])
