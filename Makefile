@@ -38,7 +38,7 @@ demo: $(STAMP)
 WORKERS ?= 4
 
 # Hundreds of ledgers and servers are made and thrown away: in memory where there is room for them, so that no commit waits for a disk.
-SHM := $(shell [ -w /dev/shm ] && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 8000000 ] && echo TMPDIR=/dev/shm)
+SHM := $(shell [ -w /dev/shm ] && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts && [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 8000000 ] && echo TMPDIR=/dev/shm)
 PYTEST = $(SHM) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(PYTEST_OPTIONS)
 
 test: $(STAMP)

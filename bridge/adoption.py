@@ -91,14 +91,14 @@ def settle(occupants: Sequence[Occupants], wanted: Occupied, ledger: Ledger, tar
     foreign = sorted((one for one in occupants if one.foreign), key=lambda one: not one.strangers)
     facts = ledger.facts()
     begun = set(json.loads(facts.get(ADOPTING, "[]")))  # a run was told to, and was killed before it had noted that it knows them
+    known = set(json.loads(facts.get(ADOPTED, "[]")))
     if wanted is Occupied.REFUSE:
-        _refuse([one for one in foreign if one.strangers or one.space not in begun])
+        _refuse([one for one in foreign if one.strangers or one.space not in begun or not one.ledgers <= known])
     elif wanted is Occupied.ADOPT:
         _refuse_strangers(foreign)
     if not foreign:
         return
-    ledgers = set(json.loads(facts.get(ADOPTED, "[]"))).union(*(one.ledgers for one in foreign))
-    news = {ADOPTED: json.dumps(sorted(ledgers))}
+    news = {ADOPTED: json.dumps(sorted(known.union(*(one.ledgers for one in foreign))))}
     if wanted is Occupied.ADOPT:
         spaces = begun | {one.space for one in foreign}
         news[ADOPTING] = json.dumps(sorted(spaces))

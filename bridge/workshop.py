@@ -88,9 +88,9 @@ class Workshop:
         if self.floor(table) < version:
             self.ledger.put_facts({TRUNCATING.format(table): json.dumps([version, xid])})  # counts once the floor is that version
             self.ledger.set_table(table, floor=version)
+        if self.floor(table) <= version:
+            self.truncating[table] = xid  # before the floor: nobody reads again under that without having seen this
             self.floors[table] = version
-        if self.floor(table) == version:
-            self.truncating[table] = xid
 
     def take_up_floor(self, table: int, floor: Version, facts: dict[str, str]) -> None:
         """What the ledger knows of a table's last TRUNCATE, at a start."""

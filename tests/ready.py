@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -175,7 +176,8 @@ def spawn_engram(_server: object, options: list[str]) -> Process:
 
 
 def main(address: str) -> NoReturn:
-    """Wait for orders. There is one thread here, so that a fork is a whole copy."""
+    """Wait for orders, as long as there is who gives them. There is one thread here, so that a fork is a whole copy."""
+    parent = os.getppid()
     for module in (*PROGRAMS.values(), *IMPORTED):
         with contextlib.suppress(ModuleNotFoundError):
             import_module(module)
@@ -183,9 +185,15 @@ def main(address: str) -> NoReturn:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address + ".new")
         listening.listen(16)
+        listening.settimeout(5.0)
         os.rename(address + ".new", address)
         while True:
-            one, _ = listening.accept()
+            try:
+                one, _ = listening.accept()
+            except TimeoutError:
+                if os.getppid() != parent:
+                    sys.exit()
+                continue
             if os.fork() == 0:
                 listening.close()
                 _serve(one)
@@ -229,6 +237,8 @@ def _do(module: str, arguments: list[str], folder: str, environment: Mapping[str
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001  (as Python itself would say it)
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

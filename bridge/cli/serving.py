@@ -147,7 +147,7 @@ def _run(
     )
     listening = server.bind_socket()
     alone = uvicorn.Server(server)
-    _end_until(lambda: alone.should_exit)
+    _hear_until_served(alone)
     if with_parent:
         _end_with_parent()
     scheme = "https" if given.tls_certificate is not None else "http"
@@ -159,6 +159,8 @@ def _run(
         workers = Workers(server, [listening], settings, Again(read, _certificate), application)
         if early.came:  # asked last: by now it hears of the next one itself
             workers.signal_queue.append(signal.SIGHUP)
+        if alone.should_exit:
+            workers.signal_queue.append(signal.SIGTERM)
         workers.run()
     else:
         alone.run(sockets=[listening])
@@ -200,15 +202,14 @@ def _application(settings: Config, *, read: Callable[[], Config], early: Early, 
     return create_app(settings, Again(read, _certificate, lambda: early.came))
 
 
-def _end_until(ended: Callable[[], bool]) -> None:
-    """uvicorn takes the signals that end it when it begins, and raises them once more when it has `ended`, which needs no answer.
+def _hear_until_served(server: Any) -> None:
+    """uvicorn takes the signals that end it when it begins to serve: what comes before that would be lost, and is noted for it.
 
-    What comes before it has begun is nobody's but ours, and would be lost.
+    It raises them once more when it has ended, which then changes nothing.
     """
 
     def heard(*_: object) -> None:
-        if not ended():
-            raise SystemExit(0)
+        server.should_exit = True
 
     for number in ENDING:
         signal.signal(number, heard)

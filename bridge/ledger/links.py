@@ -35,7 +35,7 @@ def _both(text: str, **parts: tuple[str, str]) -> Statement:
 
 OUT = _both(
     """
-    select e.constraint_name, p.label, e.parent_key, coalesce(m.live and m.version {c} > p.floor, {no})
+    select e.constraint_name, p.label, e.parent_key, coalesce(m.live and m.version {c} >= p.floor, {no})
       from tables t
       join edges e on e.tbl = t.number and e.key = {key}
       join tables p on p.origin = e.parent and p.role = 'serving'
@@ -56,7 +56,7 @@ IN = _both(
       join edges e on e.parent = p.origin and e.parent_key = {key} and e.tbl = t.number and e.key {c} >= {least}
       join memories m on m.tbl = e.tbl and m.key = e.key
      where p.label = {label} and p.role = 'serving' and e.constraint_name = {constraint}
-       and m.live and m.version {c} > t.floor
+       and m.live and m.version {c} >= t.floor
      order by e.key {c}
      limit {limit}
 """

@@ -123,7 +123,7 @@ def standing_of(rows: Iterable[Sequence[Any]]) -> Standing | None:
             key=key,
             version=row[15],
             digest=row[16] or "",
-            live=bool(row[17]) and row[15] > table.floor if known else False,
+            live=bool(row[17]) and row[15] >= table.floor if known else False,  # what is read again has the floor's version
             refreshed=row[18] or 0,
             space=table.spaces[row[19]] if known else None,
             parked=row[20],

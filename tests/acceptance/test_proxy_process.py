@@ -206,7 +206,7 @@ def test_a_mode_is_effective_everywhere_at_once(make_rig: MakeRig) -> None:
     with serving(rig) as one, serving(rig) as other:
         for mode, by in ((Mode.ENGRAM, "engram"), (Mode.POSTGRES, "postgres"), (Mode.ENGRAM, "engram")):
             route(rig.ledger_location, "public.items", mode, 100)
-            assert {one.until(by).status_code, other.until(by).status_code} == {200}
+            assert {one.until(by, timeout=20.0).status_code, other.until(by, timeout=20.0).status_code} == {200}
         route(rig.ledger_location, "public.items", Mode.ENGRAM, 40)
         shares = []
         for served in (one, other, one):
@@ -320,5 +320,8 @@ def test_a_signal_that_comes_before_anybody_serves_is_no_lost_one(make_rig: Make
             while "the proxy listens" not in (line := process.stderr.readline()):
                 assert line
             process.stdin.close()
+            late = threading.Timer(PATIENCE, process.kill)
+            late.start()
             said = process.stderr.read()
-            assert process.wait(PATIENCE) == 0, said
+            late.cancel()
+            assert process.wait() == 0, said

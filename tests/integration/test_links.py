@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.gate import Entry, Parked
-from bridge.ledger import Batch, Ledger, Links, Outcome, TableRecord
+from bridge.ledger import Batch, Ledger, Links, Outcome, Standings, TableRecord
 from bridge.ledger.links import IN, OUT
 from bridge.lsn import make_version
 from bridge.memories import Edge
@@ -85,15 +86,34 @@ def test_rows_that_point_at_one_are_told_in_the_order_of_their_bytes(ledger: Led
 
 def test_truncated_children_are_told_no_more(ledger: Ledger) -> None:
     users, orders = world(ledger)
-    ledger.set_table(orders.number, floor=make_version(1, 20, 1))
+    ledger.set_table(orders.number, floor=make_version(1, 20, 2))
     assert incoming(ledger) == []
     record(ledger, Outcome((orders.number, "new"), entry(30), edges=(Edge("buyer", users.origin, "1"),)))
     assert incoming(ledger) == ["new"]
 
 
+def test_what_was_read_again_behind_a_truncate_is_there(ledger: Ledger) -> None:
+    """It is written under the version of that TRUNCATE, which lies above those of the rows that went."""
+    users, orders = world(ledger)
+    floor = make_version(1, 20, 2)
+    ledger.set_table(orders.number, floor=floor)
+    ledger.set_table(users.number, floor=floor)
+    again = replace(entry(30), version=floor)
+    record(
+        ledger,
+        Outcome((users.number, "1"), again),
+        Outcome((orders.number, "new"), again, edges=(Edge("buyer", users.origin, "1"),)),
+    )
+    assert incoming(ledger) == ["new"]
+    assert outgoing(ledger, "new") == [("buyer", USERS, "1", True)]
+    standing = Standings(ledger).of(ORDERS, ["new", "a"])
+    assert standing is not None
+    assert {key: one.live for key, one in standing.keys.items()} == {"new": True, "a": False}
+
+
 def test_a_truncated_parent_is_pending(ledger: Ledger) -> None:
     users, _orders = world(ledger)
-    ledger.set_table(users.number, floor=make_version(1, 10, 1))
+    ledger.set_table(users.number, floor=make_version(1, 10, 2))
     assert outgoing(ledger, "a")[0] == ("buyer", USERS, "1", False)
 
 

@@ -44,6 +44,8 @@ def test_the_order_was_for_these_spaces_and_for_what_a_bridge_wrote(ledger: Ledg
     settle([occupied("notes")], Occupied.ADOPT, ledger, NOBODY)
     with pytest.raises(Fatal, match="the space 'marks' holds memories of another ledger"):
         settle([occupied("notes"), occupied("marks")], Occupied.REFUSE, ledger, NOBODY)
+    with pytest.raises(Fatal, match="the space 'notes' holds memories of another ledger"):
+        settle([Occupants("notes", 1, ledgers={"old", "newer"}, keys={1: ["7"]})], Occupied.REFUSE, ledger, NOBODY)
     with pytest.raises(Fatal, match="the space 'notes' holds memories of something else"):
         settle([occupied("notes", strangers=["diary"])], Occupied.REFUSE, ledger, NOBODY)
     assert json.loads(ledger.facts()[ADOPTING]) == ["notes"]

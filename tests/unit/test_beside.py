@@ -19,7 +19,10 @@ def test_a_run_that_ends_while_its_proxy_is_started(monkeypatch: pytest.MonkeyPa
     beside._command = ["cat"]  # which ends with its standard input, too
     real = subprocess.Popen
 
+    begun = threading.Event()
+
     def late(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        begun.set()
         assert beside._ending.wait(PATIENCE)
         time.sleep(0.1)  # the run looks for a process now, and finds none
         return real(*words, **options)
@@ -28,12 +31,12 @@ def test_a_run_that_ends_while_its_proxy_is_started(monkeypatch: pytest.MonkeyPa
 
     def run() -> None:
         with beside:
-            pass
+            begun.wait(PATIENCE)
 
     ended = threading.Thread(target=run, daemon=True)
     ended.start()
     ended.join(PATIENCE / 10)
     process = beside._process
-    if process is not None:
-        process.kill()
+    assert process is not None
+    process.kill()
     assert not ended.is_alive(), "it waits for a proxy that nobody has told"
