@@ -37,7 +37,7 @@ def item(plan: TablePlan, key: str) -> Item:
 def test_a_row_is_read_by_the_definition_that_it_is_encoded_by() -> None:
     """A column is added while rows wait in the lane: some of them know it, and some do not."""
     assert OLD.number == NEW.number
-    shop: Any = SimpleNamespace(reader=Reader(), visible_below="")
+    shop: Any = SimpleNamespace(reader=Reader(), visible_below="", last_truncate=lambda _table: ("", None))
     items = [item(OLD, "1"), item(NEW, "2"), item(OLD, "3"), item(NEW, "4")]
     StepBatch([one.work for one in items], Results(shop, "notes"))._refresh(items)
     for one in items:
