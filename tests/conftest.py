@@ -28,7 +28,7 @@ PLUGIN = os.environ.get("ENGRAM_BRIDGE_TEST_PLUGIN", "pgoutput")
 hypothesis.settings.register_profile("bridge", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("bridge")  # a busy machine fails no law
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches a model
-if ready.WANTED:
+if ready.WANTED:  # the same server in a fork: what its users do to it, kill -9 among it, is as before
     SandboxEngram._spawn = ready.spawn_engram  # type: ignore[method-assign, assignment]
 
 

@@ -37,6 +37,8 @@ PROGRAMS = {
     "migrate-postgresql": "bridge.cli.migrating",
     "sandbox-engram": "bridge.sandbox.engram.__main__",
 }
+MODULES = {"engram-bridge": "bridge", "migrate-postgresql": "bridge.cli.migrating", "sandbox-engram": "bridge.sandbox.engram"}
+"""What Python runs for them where each is to start it."""
 WANTED = os.environ.get("ENGRAM_BRIDGE_TEST_READY", "1") != "0"
 IMPORTED = ("bridge.preflight", "bridge.running", "bridge.validation", "bridge.migration", "bridge.report", "api.app", "numpy")
 
@@ -83,7 +85,7 @@ def _folder() -> Path:
 
 def command(program: str = "engram-bridge") -> list[str]:
     """How a command line begins: `[*command(), "status", "--json"]`."""
-    return [str(_folder() / program)] if WANTED else [sys.executable, "-m", PROGRAMS[program]]
+    return [str(_folder() / program)] if WANTED else [sys.executable, "-m", MODULES[program]]
 
 
 def started(words: list[str], **options: Any) -> Process:
